@@ -1,0 +1,1 @@
+"""tunedeck without a screen: recipes, models, data, memory, runs, training, chat and export."""

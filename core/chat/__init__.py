@@ -1,0 +1,1 @@
+"""The answering process and its client; evaluation of base against tuned."""

@@ -1,0 +1,1 @@
+"""Rows become conversations, renderings, examples and batches; findings and statistics."""

@@ -1,0 +1,1 @@
+"""Take the result away: adapter, merged weights, GGUF, scripts, launch files."""

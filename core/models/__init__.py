@@ -1,0 +1,1 @@
+"""Where models come from (folder, cache, Hub, demo) and what one is."""

@@ -1,0 +1,172 @@
+"""Combinations of recipe keys that cannot work, each with the one key to look at and the fix."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from core.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenRule:
+    """A combination that cannot work: the key that decides, what is wrong, and what to change."""
+
+    key: str
+    what: str
+    fix: str
+
+
+def broken_rules(recipe: Recipe) -> list[BrokenRule]:
+    """Every rule the recipe breaks; empty if it can work on a machine that has what it names."""
+    return [*_model_rules(recipe), *_tuner_rules(recipe), *_data_rules(recipe), *_launch_rules(recipe)]
+
+
+def _model_rules(recipe: Recipe) -> list[BrokenRule]:
+    model, method = recipe.model, recipe.tuner.method
+    broken = []
+    if model.quantization != "none" and method in ("full", "freeze"):
+        broken.append(
+            BrokenRule(
+                "model.quantization",
+                f"{model.quantization} weights cannot be trained, and method {method} trains weights",
+                'use tuner.method = "lora", or model.quantization = "none"',
+            )
+        )
+    if model.attention == "flash_attention_2" and model.dtype == "float32":
+        broken.append(
+            BrokenRule(
+                "model.attention",
+                "flash attention works in 16 bit only",
+                'use model.dtype = "bfloat16", or model.attention = "sdpa"',
+            )
+        )
+    return broken
+
+
+def _tuner_rules(recipe: Recipe) -> list[BrokenRule]:
+    tuner, training = recipe.tuner, recipe.training
+    broken = []
+    if isinstance(tuner.targets, list) and not tuner.targets:
+        broken.append(BrokenRule("tuner.targets", "no target layer is named", 'use "all-linear"'))
+    if isinstance(tuner.targets, list) and "lm_head" in tuner.targets:
+        broken.append(
+            BrokenRule(
+                "tuner.targets",
+                "TRL's loss reads the raw head, so an adapter on lm_head is refused",
+                'take lm_head out, or train it whole with tuner.modules_to_save = ["lm_head"]',
+            )
+        )
+    if isinstance(tuner.targets, str):
+        broken += _target_text_rules(tuner.targets)
+    if tuner.method in ("prompt", "prefix") and recipe.data.packing != "none":
+        broken.append(
+            BrokenRule(
+                "data.packing",
+                f"{tuner.method} tuning puts its virtual tokens before a row, and a pack holds many rows",
+                'use data.packing = "none"',
+            )
+        )
+    if tuner.method == "prefix" and training.gradient_checkpointing:
+        broken.append(
+            BrokenRule(
+                "training.gradient_checkpointing",
+                "prefix tuning passes past keys and values, which checkpointing drops",
+                "use training.gradient_checkpointing = false",
+            )
+        )
+    if tuner.modules_to_save and tuner.method in ("full", "freeze", "prompt", "prefix"):
+        broken.append(
+            BrokenRule(
+                "tuner.modules_to_save",
+                f"method {tuner.method} has no modules to save beside it",
+                "remove the key, or use a LoRA method",
+            )
+        )
+    return broken
+
+
+def _target_text_rules(targets: str) -> list[BrokenRule]:
+    if targets.startswith("re:"):
+        try:
+            re.compile(targets[3:])
+        except re.error as error:
+            return [BrokenRule("tuner.targets", f"not a regular expression: {error}", "mend the pattern")]
+        return []
+    if targets != "all-linear":
+        return [
+            BrokenRule(
+                "tuner.targets",
+                f'"{targets}" is not a target set',
+                f'use "all-linear", ["{targets}"], or "re:REGEX"',
+            )
+        ]
+    return []
+
+
+def _data_rules(recipe: Recipe) -> list[BrokenRule]:
+    data, training = recipe.data, recipe.training
+    broken = []
+    if data.loss_on == "roles" and not data.roles:
+        broken.append(
+            BrokenRule(
+                "data.loss_on", 'loss_on = "roles" needs data.roles', 'for example roles = ["assistant"]'
+            )
+        )
+    if data.loss_on == "response-template" and not data.response_template:
+        broken.append(
+            BrokenRule(
+                "data.loss_on",
+                'loss_on = "response-template" needs data.response_template',
+                "give the text that stands before every answer",
+            )
+        )
+    if data.packing == "wrapped" and data.loss_on not in ("auto", "all"):
+        broken.append(
+            BrokenRule(
+                "data.packing",
+                f'wrapped packing cuts rows anywhere, so answers lose their prompts under loss_on = "{data.loss_on}"',
+                'use data.packing = "bfd", or data.loss_on = "all"',
+            )
+        )
+    if training.prompt_loss_weight > 0 and data.packing != "none":
+        broken.append(
+            BrokenRule(
+                "training.prompt_loss_weight",
+                "per-token weights are not carried through packing",
+                'use data.packing = "none", or training.prompt_loss_weight = 0.0',
+            )
+        )
+    if training.prompt_loss_weight > 0 and data.loss_on == "all":
+        broken.append(
+            BrokenRule(
+                "training.prompt_loss_weight",
+                'loss_on = "all" leaves no prompt to weigh',
+                'use data.loss_on = "assistant", or remove the weight',
+            )
+        )
+    return broken
+
+
+def _launch_rules(recipe: Recipe) -> list[BrokenRule]:
+    launch = recipe.launch
+    broken = []
+    if launch.strategy == "single" and launch.processes > 1:
+        broken.append(
+            BrokenRule(
+                "launch.processes",
+                f"strategy single runs one process, not {launch.processes}",
+                'use launch.strategy = "ddp" or "fsdp", or launch.processes = 1',
+            )
+        )
+    if launch.strategy in ("fsdp", "zero3") and recipe.model.quantization == "int8":
+        broken.append(
+            BrokenRule(
+                "launch.strategy",
+                f"int8 weights cannot be sharded by {launch.strategy}",
+                'use launch.strategy = "ddp", or model.quantization = "nf4"',
+            )
+        )
+    return broken

@@ -1,0 +1,1 @@
+"""A run is a folder: start, find, watch, stop, checkpoint, resume, compare."""

@@ -1,0 +1,1 @@
+"""The training process: the only place that builds a TRL trainer."""

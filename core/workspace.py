@@ -1,0 +1,81 @@
+"""Where things live on disk, and writes that are never seen half done."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import UsageError
+
+WORKSPACE_VARIABLE = "TUNEDECK_WORKSPACE"
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The folder the person works in: recipes and `runs/`."""
+
+    root: Path
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def trash(self) -> Path:
+        return self.runs / ".trash"
+
+
+def find_workspace(named: str | Path | None = None) -> Workspace:
+    """The workspace that was named, else `TUNEDECK_WORKSPACE`, else the current folder.
+
+    Raises UsageError if the name is that of a file. A folder that does not exist yet is fine; it is
+    made when something is first written into it.
+    """
+    chosen = named or os.environ.get(WORKSPACE_VARIABLE) or "."
+    root = Path(chosen).expanduser().resolve()
+    if root.exists() and not root.is_dir():
+        raise UsageError("the workspace is a file", where=str(root), fix="name a folder with --workspace")
+    return Workspace(root)
+
+
+def cache_folder() -> Path:
+    """tunedeck's own cache (prepared data, calibration); safe to delete. Follows XDG_CACHE_HOME."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "tunedeck"
+
+
+def state_folder() -> Path:
+    """What should survive but is not a person's work (log of the app, copied text). Follows XDG_STATE_HOME."""
+    base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(base).expanduser() / "tunedeck"
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file so that a reader sees the old content or the new, never a part.
+
+    The temporary file is made in the same folder, flushed to disk, then renamed over the target.
+    Raises OSError; the target is then unchanged and the temporary file is gone.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = content.encode() if isinstance(content, str) else content
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json_atomically(path: Path, value: Any) -> None:
+    """`write_atomically` for a JSON document, indented for people."""
+    write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,1 @@
+"""The upper floor: the full-screen app and the command line."""
