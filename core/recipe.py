@@ -7,9 +7,7 @@ reason. Combinations that cannot work are in `core.recipe_rules`.
 
 from __future__ import annotations
 
-import difflib
 import math
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -18,7 +16,8 @@ from typing import Annotated, Any, Literal
 import tomlkit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from core.errors import EXIT_USAGE, TunedeckError
+from core.errors import EXIT_USAGE, MissingError, TunedeckError
+from core.recipe_errors import place_of, problems_in_words
 from core.workspace import write_atomically
 
 Dtype = Literal["bfloat16", "float16", "float32"]
@@ -272,13 +271,28 @@ def parse_recipe(text: str, changes: Iterable[str] = (), *, where: str = "recipe
     try:
         recipe = Recipe.model_validate(_floats_where_due(values))
     except ValidationError as error:
-        raise RecipeError([_in_words(item, text) for item in error.errors()], where=where) from None
+        raise RecipeError(problems_in_words(error, text, _keys_by_section()), where=where) from None
     broken = broken_rules(recipe)
     if broken:
         raise RecipeError(
-            [f"{_place(text, rule.key)}{rule.what}; {rule.fix}" for rule in broken], where=where
+            [f"{place_of(text, rule.key)}{rule.what}; {rule.fix}" for rule in broken], where=where
         )
     return recipe
+
+
+def require_here(recipe: Recipe, text: str = "", *, where: str = "recipe") -> None:
+    """Raise MissingError naming every package the recipe needs and this machine lacks, with line and fix.
+
+    For work that starts now (training, chat); a plan may be for another machine. `text` is the recipe
+    file, for the line numbers.
+    """
+    from core.recipe_rules import missing_here
+
+    missing = missing_here(recipe)
+    if missing:
+        raise MissingError(
+            "\n".join(f"{where}: {place_of(text, rule.key)}{rule.what}; {rule.fix}" for rule in missing)
+        )
 
 
 def with_changes(recipe: Recipe, changes: Mapping[str, Any]) -> Recipe:
@@ -331,13 +345,16 @@ def differences(old: Recipe, new: Recipe) -> dict[str, Any]:
     }
 
 
+def _keys_by_section() -> dict[str, list[str]]:
+    return {
+        name: list(field.annotation.model_fields)  # type: ignore[union-attr]
+        for name, field in Recipe.model_fields.items()
+    }
+
+
 def known_keys() -> list[str]:
     """Every `section.key` a recipe may hold."""
-    return [
-        f"{name}.{key}"
-        for name, field in Recipe.model_fields.items()
-        for key in field.annotation.model_fields  # type: ignore[union-attr]
-    ]
+    return [f"{section}.{key}" for section, keys in _keys_by_section().items() for key in keys]
 
 
 def _lay_over(values: dict[str, Any], change: str) -> None:
@@ -367,50 +384,3 @@ def _floats_where_due(values: dict[str, Any]) -> dict[str, Any]:
             if "float" in str(inner.annotation) and type(section.get(key)) is int:
                 section[key] = float(section[key])
     return values
-
-
-def _in_words(error: Any, text: str) -> str:
-    """One pydantic error as a sentence with line, key and fix."""
-    location = [str(part) for part in error["loc"]]
-    # A union repeats the error for each member and appends the member's name; the key itself is enough.
-    key = ".".join(location[:2])
-    place = _place(text, key)
-    kind, given = error["type"], error.get("input")
-    if kind == "extra_forbidden":
-        candidates = list(Recipe.model_fields) if len(location) == 1 else _keys_of(location[0])
-        return f"{place}unknown key {key}{_nearest(location[-1], candidates, location[:-1])}"
-    if kind == "literal_error":
-        nearest = difflib.get_close_matches(
-            str(given), re.findall(r"'([^']+)'", error["ctx"]["expected"]), n=1
-        )
-        hint = f'; did you mean "{nearest[0]}"?' if nearest else ""
-        return f"{place}{key} = {given!r} is not one of {error['ctx']['expected']}{hint}"
-    return f"{place}{key} = {given!r}: {error['msg'].lower()}"
-
-
-def _keys_of(section: str) -> list[str]:
-    return [key.split(".", 1)[1] for key in known_keys() if key.startswith(f"{section}.")]
-
-
-def _nearest(word: str, candidates: list[str], prefix: list[str]) -> str:
-    close = difflib.get_close_matches(word, candidates, n=1, cutoff=0.5)
-    if close:
-        return f"; did you mean {'.'.join([*prefix, close[0]])}?"
-    elsewhere = [key for key in known_keys() if key.split(".", 1)[1] == word]
-    if elsewhere:
-        return f"; it belongs to {elsewhere[0]}"
-    return f"; known here: {', '.join(candidates)}"
-
-
-def _place(text: str, key: str) -> str:
-    """ "line N: " for the line that sets `section.key` (or opens the section), empty if it is not there."""
-    section, _, name = key.partition(".")
-    inside = section_line = 0
-    for number, line in enumerate(text.splitlines(), 1):
-        header = re.match(r"\s*\[([^\[\]]+)\]", line)
-        if header:
-            inside = header.group(1).strip() == section
-            section_line = number if inside else section_line
-        elif inside and name and re.match(rf"\s*[\"']?{re.escape(name)}[\"']?\s*=", line):
-            return f"line {number}: "
-    return f"line {section_line}: " if section_line else ""

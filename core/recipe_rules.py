@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -170,3 +171,47 @@ def _launch_rules(recipe: Recipe) -> list[BrokenRule]:
             )
         )
     return broken
+
+
+def missing_here(recipe: Recipe) -> list[BrokenRule]:
+    """What the recipe names and this machine lacks. Not checked on reading: a plan may be for another machine."""
+    missing = []
+    if recipe.model.quantization != "none" and not _installed("bitsandbytes"):
+        missing.append(
+            BrokenRule(
+                "model.quantization",
+                f"{recipe.model.quantization} needs bitsandbytes, which is not installed here",
+                'pip install bitsandbytes, or use model.quantization = "none"',
+            )
+        )
+    if re.search(r"8bit|4bit|paged|bnb|ademamix|lion", recipe.training.optimizer) and not _installed(
+        "bitsandbytes"
+    ):
+        missing.append(
+            BrokenRule(
+                "training.optimizer",
+                f"{recipe.training.optimizer} needs bitsandbytes, which is not installed here",
+                'pip install bitsandbytes, or use training.optimizer = "adamw_torch_fused"',
+            )
+        )
+    if recipe.model.attention == "flash_attention_2" and not _installed("flash_attn"):
+        missing.append(
+            BrokenRule(
+                "model.attention",
+                "flash_attention_2 needs the package flash-attn, which is not installed here",
+                'pip install flash-attn, or use model.attention = "auto"',
+            )
+        )
+    if recipe.launch.strategy.startswith("zero") and not _installed("deepspeed"):
+        missing.append(
+            BrokenRule(
+                "launch.strategy",
+                f"{recipe.launch.strategy} needs deepspeed, which is not installed here",
+                'pip install deepspeed, or use launch.strategy = "fsdp"',
+            )
+        )
+    return missing
+
+
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None

@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from core.recipe import Recipe, RecipeError, changed_text, parse_recipe, read_recipe, recipe_text
+from core.errors import MissingError
+from core.recipe import (
+    Recipe,
+    RecipeError,
+    changed_text,
+    known_keys,
+    parse_recipe,
+    read_recipe,
+    recipe_text,
+    require_here,
+)
+from tests.conftest import ROOT
 
 
 def test_defaults_are_the_documented_ones() -> None:
@@ -33,6 +46,15 @@ def test_full_fine_tuning_has_its_own_learning_rate() -> None:
             '[model]\nquantization = "int8"\n[tuner]\nmethod = "full"\n',
             "recipe: line 2: int8 weights cannot be trained, and method full trains weights; "
             'use tuner.method = "lora", or model.quantization = "none"',
+        ),
+        (
+            "[tuner]\ntargets = 3\n",
+            "recipe: line 2: tuner.targets = 3: input should be a valid string or a valid list",
+        ),
+        ("model.sorce = 1\n", "recipe: line 1: unknown key model.sorce; did you mean model.source?"),
+        (
+            "model = 3\n",
+            "recipe: line 1: model is a section; write [model] and its keys below",
         ),
         (
             '[data]\npacking = "wrapped"\nloss_on = "assistant"\n',
@@ -87,3 +109,29 @@ def test_steps(sequences: int, micro_batch: int, accumulation: int, epochs: floa
         f"[training]\nmicro_batch = {micro_batch}\naccumulation = {accumulation}\nepochs = {epochs}\n"
     )
     assert recipe.steps(sequences) == steps
+
+
+def test_a_package_that_is_not_here_is_told_when_work_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = '[model]\nquantization = "nf4"\n'
+    recipe = parse_recipe(text)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingError) as caught:
+        require_here(recipe, text, where="my.toml")
+    assert str(caught.value) == (
+        "my.toml: line 2: nf4 needs bitsandbytes, which is not installed here; "
+        'pip install bitsandbytes, or use model.quantization = "none"'
+    )
+    assert caught.value.exit_code == 4
+
+
+def test_every_key_has_its_line_in_the_documentation() -> None:
+    page = (ROOT / "docs" / "recipe.md").read_text()
+    assert [key for key in known_keys() if f"`{key.split('.', 1)[1]}`" not in page] == []
+
+
+@given(st.text(max_size=200))
+def test_no_text_breaks_the_reader(text: str) -> None:
+    try:
+        parse_recipe(text)
+    except RecipeError as error:
+        assert error.problems
