@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 LayerKind = Literal["full", "sliding", "linear", "mla", "chunked"]
+Group = Literal["embedding", "attention", "mlp", "experts", "router", "norms", "head", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,16 @@ class Linear:
     @property
     def parameters(self) -> int:
         return self.inputs * self.outputs + (self.outputs if self.bias else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """A module with weights of its own that is not a linear layer: a norm, an embedding, a set of experts."""
+
+    name: str  # "model.layers.0.input_layernorm"
+    group: Group
+    parameters: int
+    embedding: tuple[int, int] | None = None  # (rows, columns) of an embedding table
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +76,7 @@ class Architecture:
     context_length: int
     tied: bool
     parameters: Parameters
-    linears: tuple[Linear, ...]  # every nn.Linear of the model, head included (name "lm_head")
+    linears: tuple[Linear, ...]  # every nn.Linear and Conv1D of the model, head included (named by `head`)
     layer_kinds: tuple[LayerKind, ...]  # one per layer
     sliding_window: int | None = None
     qk_norm: bool = False
@@ -77,3 +88,13 @@ class Architecture:
     mla_kv_rank: int = 0  # kv_lora_rank, MLA only
     mla_rope_dim: int = 0
     counted_by: Literal["formula", "meta model"] = "formula"
+    head: str = "lm_head"  # name of the output layer among `linears`
+    modules: tuple[Module, ...] = ()  # everything with weights that is not in `linears`
+
+    @property
+    def active_parameters(self) -> int:
+        """Parameters that one token passes through: all but the experts it is not routed to."""
+        if not self.experts:
+            return self.parameters.total
+        unused = self.parameters.experts * (self.experts - self.experts_per_token) // self.experts
+        return self.parameters.total - unused
