@@ -13,6 +13,11 @@ from core.errors import UsageError
 
 WORKSPACE_VARIABLE = "TUNEDECK_WORKSPACE"
 
+# The demo is part of the package: model "demo", and data such as "demo/yoda.jsonl".
+EMBEDDED_MODEL = Path(__file__).parent / "demo" / "model"
+EMBEDDED_DATA = Path(__file__).parent / "demo" / "data"
+EMBEDDED_PREFIX = "demo/"
+
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
@@ -40,6 +45,25 @@ def find_workspace(named: str | Path | None = None) -> Workspace:
     if root.exists() and not root.is_dir():
         raise UsageError("the workspace is a file", where=str(root), fix="name a folder with --workspace")
     return Workspace(root)
+
+
+def embedded(source: str) -> Path | None:
+    """The embedded file that a data source such as "demo/yoda.jsonl" names, None for any other source.
+
+    Raises UsageError if there is no such embedded file; a file of one's own in a folder named `demo`
+    is reached as "./demo/...".
+    """
+    if not source.startswith(EMBEDDED_PREFIX):
+        return None
+    name = source.removeprefix(EMBEDDED_PREFIX)
+    known = sorted(path.name for path in EMBEDDED_DATA.iterdir() if path.is_file())
+    if name not in known:
+        raise UsageError(
+            "the demo has no such data file",
+            where=source,
+            fix=f"it has {', '.join(known)}; your own folder named demo is ./{source}",
+        )
+    return EMBEDDED_DATA / name
 
 
 def cache_folder() -> Path:
