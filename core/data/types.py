@@ -26,6 +26,17 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class RowProblem:
+    """Why one row cannot become a conversation. Such a row is not trained; it becomes a finding with its number."""
+
+    row: int
+    code: str
+    cause: str
+    fix: str
+    severity: Severity = "error"
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One turn of a conversation."""
 

@@ -1,0 +1,1 @@
+"""How each shape of record becomes a conversation."""

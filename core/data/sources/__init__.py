@@ -1,0 +1,1 @@
+"""How each kind of file gives its records by number, without being loaded whole."""
