@@ -1,0 +1,41 @@
+"""The probabilities behind an answer, from one pass over prompt and answer."""
+
+from __future__ import annotations
+
+from core.chat.load import LoadedModel
+from core.chat.messages import Inspect, Inspection, TokenChance
+from core.chat.voices import speaking_as
+
+POSITIONS_AT_ONCE = 64  # a large vocabulary times a long answer would not fit
+
+
+def inspection(loaded: LoadedModel, request: Inspect) -> Inspection:
+    """Probability, rank and top alternatives of every token of an answer, without sampling or penalties."""
+    import torch
+
+    tokenizer = loaded.tokenizer
+    prompt, answer = list(request.prompt_ids), list(request.ids)
+    ids = torch.tensor([prompt + answer], device=loaded.model.device)
+    chances: list[TokenChance] = []
+    with torch.inference_mode(), speaking_as(loaded, request.who):
+        # One more position than the answer: the logits before its first token predict that token.
+        logits = loaded.model(input_ids=ids, logits_to_keep=len(answer) + 1).logits[0, -len(answer) - 1 : -1]
+        for start in range(0, len(answer), POSITIONS_AT_ONCE):
+            chunk = logits[start : start + POSITIONS_AT_ONCE].float().log_softmax(-1)
+            values, indices = chunk.topk(min(request.alternatives, chunk.shape[-1]))
+            for row in range(len(chunk)):
+                id = answer[start + row]
+                own = chunk[row, id]
+                alternatives = zip(indices[row].tolist(), values[row].exp().tolist(), strict=True)
+                chances.append(
+                    TokenChance(
+                        id=id,
+                        text=tokenizer.decode([id]),
+                        probability=float(own.exp()),
+                        rank=int((chunk[row] > own).sum()),
+                        alternatives=tuple(
+                            (other, tokenizer.decode([other]), p) for other, p in alternatives
+                        ),
+                    )
+                )
+    return Inspection(request.number, tuple((id, tokenizer.decode([id])) for id in prompt), tuple(chances))
