@@ -94,7 +94,11 @@ class Cut:
 def summary(lengths: Lengths) -> Summary:
     """Totals, quantiles of the row lengths ("p50" and so on), tokens per role."""
     tokens = lengths.tokens
-    found = np.quantile(tokens, QUANTILES, method="higher").tolist() if len(tokens) else [0] * len(QUANTILES)
+    found = (
+        np.atleast_1d(np.quantile(tokens, QUANTILES, method="higher"))
+        if len(tokens)
+        else [0] * len(QUANTILES)
+    )
     return Summary(
         examples=len(tokens),
         tokens=int(tokens.sum()),
