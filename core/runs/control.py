@@ -1,0 +1,121 @@
+"""Requests to a running trainer: checkpoint, stop-and-save, stop; and, as the last resort, kill.
+
+Requests lie in the run's `control.json`, each with an id. The trainer answers each with a `control` event.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from core.errors import TunedeckError, UsageError
+from core.runs.events import read_events
+from core.runs.folder import Run
+from core.runs.identity import is_alive, is_here, process_from_json
+from core.workspace import write_json_atomically
+
+What = Literal["checkpoint", "stop-and-save", "stop"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, as it lies in `control.json`."""
+
+    id: str
+    request: What
+
+
+def request(run: Run, what: What) -> Request:
+    """Ask the trainer of a run for something. Returns at once; `answered` tells when it was done.
+
+    Raises UsageError for an unknown request and TunedeckError if the request cannot be written.
+    """
+    if what not in get_args(What):
+        raise UsageError(f"unknown request {what}", fix=f"known: {', '.join(get_args(What))}")
+    new = Request(uuid.uuid4().hex[:8], what)
+    try:
+        with _one_writer(run):
+            known = [*read_requests(run), new]
+            entries = [{"id": entry.id, "request": entry.request} for entry in known]
+            write_json_atomically(run.control, {"requests": entries})
+    except OSError as error:
+        raise TunedeckError(
+            f"the request cannot be written: {error.strerror}",
+            where=str(run.control),
+            fix="SIGTERM to the trainer asks for the same as stop-and-save",
+        ) from None
+    return new
+
+
+def read_requests(run: Run) -> list[Request]:
+    """Every request so far, oldest first; empty if there is none or the file is not readable."""
+    try:
+        entries = json.loads(run.control.read_text(encoding="utf-8"))["requests"]
+        return [Request(str(entry["id"]), entry["request"]) for entry in entries]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def answer(run: Run, asked: Request) -> dict[str, Any] | None:
+    """The event that answers a request; None while there is none."""
+    events, _ = read_events(run.folder)
+    for event in reversed(events):
+        if event["kind"] == "control" and event.get("id") == asked.id:
+            return event
+    return None
+
+
+def wait_for_answer(run: Run, asked: Request, timeout_seconds: float) -> dict[str, Any] | None:
+    """Wait for the answer; None if it did not come in time."""
+    until = time.monotonic() + timeout_seconds
+    while True:
+        event = answer(run, asked)
+        if event is not None or time.monotonic() > until:
+            return event
+        time.sleep(0.2)
+
+
+def kill(run: Run) -> bool:
+    """End the trainer and its helpers at once, without saving. False if it no longer lives.
+
+    Only the very process that the run names is signalled, with its own process group. Raises TunedeckError
+    if it runs on another host.
+    """
+    process = process_from_json(run.read_json(run.identity).get("process"))
+    if process is None:
+        return False
+    if not is_here(process):
+        raise TunedeckError(
+            f"the trainer runs on {process.host}, not here", fix=f"kill it there, or ask it: stop {run.id}"
+        )
+    if not is_alive(process):
+        return False
+    try:
+        if os.getpgid(process.pid) == process.pid:
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            os.kill(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _one_writer(run: Run) -> Iterator[None]:
+    """Hold the folder's lock, so that two programs that ask at the same time do not lose a request."""
+    handle = os.open(run.folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        # Some network file systems refuse locks on folders; the request itself is still written atomically.
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

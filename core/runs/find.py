@@ -1,0 +1,17 @@
+"""All runs of a workspace, in milliseconds, from their folders alone."""
+
+from __future__ import annotations
+
+from core.runs.folder import run_folders
+from core.runs.state import RunState, read_state
+from core.workspace import Workspace
+
+
+def find_runs(workspace: Workspace) -> list[RunState]:
+    """Every run of the workspace as it stands now, newest first."""
+    return [read_state(folder) for folder in reversed(run_folders(workspace))]
+
+
+def living_runs(workspace: Workspace) -> list[RunState]:
+    """The runs that have not ended, newest first."""
+    return [state for state in find_runs(workspace) if not state.ended]

@@ -1,0 +1,89 @@
+"""Starting the trainer of a run as its own detached process.
+
+Own process session, stdin from /dev/null, stdout and stderr into the run's log: all three are needed for a
+process that outlives the terminal, the link and the program that started it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from core.errors import TunedeckError
+from core.recipe import Recipe
+from core.runs.events import append_event
+from core.runs.folder import Run
+from core.runs.identity import process_with, versions
+from core.workspace import write_json_atomically
+
+RESUME = "--resume"
+
+
+def launch(run: Run, *, resume: bool = False) -> int:
+    """Start the trainer of a prepared run folder; returns its process number at once.
+
+    With `resume` the trainer goes on from the newest whole checkpoint. Raises TunedeckError if the folder
+    cannot be written to or the process cannot be started.
+    """
+    recipe = run.read_recipe()
+    command = trainer_command(run, recipe) + ([RESUME] if resume else [])
+    try:
+        append_event(run.folder, "status", state="starting", note="resumed" if resume else "")
+        with run.log.open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                cwd=run.folder,
+                env=trainer_environment(recipe),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                close_fds=True,
+            )
+        name_process(run, process.pid, command)
+    except OSError as error:
+        raise TunedeckError(
+            f"the trainer cannot be started: {error.strerror}", where=error.filename or str(run.folder)
+        ) from None
+    return process.pid
+
+
+def trainer_command(run: Run, recipe: Recipe) -> list[str]:
+    """The command line of the trainer. `-P` keeps a folder named `core` in the current one out of the way."""
+    return [sys.executable, "-P", "-m", "core.train", str(run.folder)]
+
+
+def trainer_environment(recipe: Recipe) -> dict[str, str]:
+    """The environment of the trainer: the person's own, and the devices that the recipe names."""
+    environment = dict(os.environ)
+    environment["PYTHONPATH"] = _with_our_packages(environment.get("PYTHONPATH", ""))
+    environment["PYTHONSAFEPATH"] = "1"
+    environment["PYTHONUNBUFFERED"] = "1"
+    environment.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if recipe.launch.devices == "cpu":
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+    elif isinstance(recipe.launch.devices, list):
+        environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+        environment["CUDA_VISIBLE_DEVICES"] = ",".join(str(device) for device in recipe.launch.devices)
+    return environment
+
+
+def name_process(run: Run, pid: int, command: list[str]) -> None:
+    """Write into `run.json` which process the run is now. The rest of the file stays as it is."""
+    process = process_with(pid)
+    identity = run.read_json(run.identity)
+    identity |= {
+        "process": process.to_json() if process else None,
+        "argv": command,
+        "versions": versions(),
+    }
+    write_json_atomically(run.identity, identity)
+
+
+def _with_our_packages(path: str) -> str:
+    """PYTHONPATH with the folder first that holds this very `core`, wherever it was imported from."""
+    ours = str(Path(__file__).resolve().parents[2])
+    rest = [entry for entry in path.split(os.pathsep) if entry and entry != ours]
+    return os.pathsep.join([ours, *rest])

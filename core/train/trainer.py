@@ -1,0 +1,138 @@
+"""TRL's SFTTrainer with what a run needs beside it: row numbers, an end to NaN, checkpoints that are whole."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from trl import SFTTrainer
+
+from core.errors import TunedeckError
+from core.runs.checkpoints import UNFINISHED, Checkpoint, keep, publish
+from core.runs.folder import Run
+from core.train.verify import verify_checkpoint
+
+ROW = "row"  # column with the row number of the data source; absent in packed data
+
+
+class NotFiniteLoss(TunedeckError):
+    """The loss is NaN or infinite. `rows` are the offending rows, empty if the weights themselves are broken."""
+
+    def __init__(self, step: int, rows: list[int], batch: list[int]) -> None:
+        which = f"rows {', '.join(map(str, rows))}" if rows else "every row, so the weights are broken"
+        super().__init__(
+            f"the loss is not finite at step {step}: {which}",
+            where=f"batch of rows {', '.join(map(str, batch))}" if batch else "",
+            fix="look at these rows with tunedeck show; else lower the learning rate, or train in bfloat16",
+        )
+        self.rows = rows or batch
+
+
+class RowCollator:
+    """TRL's own collator; the row numbers travel beside its output."""
+
+    def __init__(self, collator: Callable[[list[dict[str, Any]]], dict[str, Any]]) -> None:
+        self.collator = collator
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        rows = [example.pop(ROW) for example in examples if ROW in example]
+        batch = self.collator(examples)
+        if rows:
+            batch[ROW] = torch.tensor(rows)
+        return batch
+
+
+class RunTrainer(SFTTrainer):
+    """SFTTrainer on prepared, labelled rows, writing into a run folder."""
+
+    def __init__(self, run: Run, keep_checkpoints: int, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.run = run
+        self.keep_checkpoints = keep_checkpoints
+        self.on_checkpoint: Callable[[Checkpoint], None] = lambda checkpoint: None
+        self.on_checkpoint_failed: Callable[[str], None] = lambda what: None
+        self.trained_tokens = torch.tensor(0)  # since the start; on the device until somebody reads it
+        self.data_collator: Any = RowCollator(self.data_collator)
+
+    def _set_signature_columns_if_needed(self) -> None:
+        super()._set_signature_columns_if_needed()
+        columns: list[str] = self._signature_columns  # type: ignore[has-type]
+        if ROW not in columns:
+            self._signature_columns = [*columns, ROW]
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
+    ) -> tuple[list[Any], Any]:
+        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if items is not None:
+            self.trained_tokens = self.trained_tokens.to(items.device) + items
+        return batches, items
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        rows = inputs.pop(ROW, None)
+        result = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        loss = result[0] if return_outputs else result
+        # TRL has just read its own metrics from the device, so this waits for nothing more.
+        if model.training and not math.isfinite(loss.item()):
+            batch = [] if rows is None else rows.tolist()
+            raise NotFiniteLoss(self.state.global_step + 1, self._broken_rows(model, inputs, batch), batch)
+        return result
+
+    def _broken_rows(self, model: Any, inputs: dict[str, Any], rows: list[int]) -> list[int]:
+        """The rows whose own loss is not finite; none if all are, which speaks against the weights."""
+        broken = []
+        for index, row in enumerate(rows):
+            alone = {
+                name: value[index : index + 1] for name, value in inputs.items() if torch.is_tensor(value)
+            }
+            with torch.no_grad(), self.compute_loss_context_manager():
+                scored = model(**alone, use_cache=False, fused_lm_head=True)
+            if not math.isfinite(scored.log_probs.sum().item()):
+                broken.append(row)
+        return [] if len(broken) == len(rows) > 1 else broken
+
+    def create_model_card(self, *_arguments: Any, **_options: Any) -> None:
+        """No model card in a checkpoint: it would describe a model that is not finished."""
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return str(self.run.checkpoints / UNFINISHED)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Write aside, read back, rename; then delete what is no longer kept. All ranks write, the first renames.
+
+        One process alone survives a checkpoint that cannot be written (a full disk): it is reported, the
+        older ones stay, and training goes on.
+        """
+        aside = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
+        try:
+            self._save_aside(aside, model, trial)
+        except (OSError, RuntimeError, TunedeckError, SafetensorError) as error:
+            if self.accelerator.num_processes > 1:
+                raise
+            shutil.rmtree(aside, ignore_errors=True)
+            self.on_checkpoint_failed(str(error))
+
+    def _save_aside(self, aside: Path, model: Any, trial: Any) -> None:
+        step = self.state.global_step
+        if self.is_world_process_zero():
+            shutil.rmtree(aside, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()
+        if self.is_world_process_zero():
+            verify_checkpoint(aside)
+            whole = publish(self.run, aside, step, self._newest_eval_loss())
+            keep(self.run, self.keep_checkpoints, self.state.best_global_step)
+            self.on_checkpoint(whole)
+        self.accelerator.wait_for_everyone()
+
+    def _newest_eval_loss(self) -> float | None:
+        losses = (entry["eval_loss"] for entry in reversed(self.state.log_history) if "eval_loss" in entry)
+        return next(losses, None)

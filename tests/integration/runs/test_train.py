@@ -1,0 +1,80 @@
+"""A real, tiny training run in its own detached process."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from core.runs.events import read_events
+from core.runs.folder import Run
+from core.runs.identity import process_from_json
+from tests.integration.runs.conftest import MakeRun, train
+
+
+def kinds(run: Run) -> list[str]:
+    return [event["kind"] for event in read_events(run.folder)[0]]
+
+
+def test_a_run_trains_to_its_end(make_run: MakeRun) -> None:
+    run = make_run("training.eval_steps=3", "training.save_steps=3", eval_rows=6)
+    state = train(run)
+    assert (state.state, state.step, state.steps) == ("done", 6, 6)
+    assert state.loss is not None and 4.0 < state.loss < 8.0  # random weights: about log(vocabulary)
+    assert state.eval_loss is not None and state.best_eval_loss == state.eval_loss
+    assert state.peak_allocated_bytes is None and (state.peak_rss_bytes or 0) > 100e6
+    events, _ = read_events(run.folder)
+    assert [event["step"] for event in events if event["kind"] == "step"] == [1, 2, 3, 4, 5, 6]
+    assert [event["step"] for event in events if event["kind"] == "checkpoint"] == [3, 6]
+    assert [event["step"] for event in events if event["kind"] == "eval"] == [3, 6]
+    environment = next(event for event in events if event["kind"] == "environment")
+    assert environment["device"] == "cpu" and environment["trainable_dtypes"] == {
+        "float32": environment["trainable"]
+    }
+    files = {file.name for file in run.adapter.iterdir()}
+    assert {"adapter_model.safetensors", "adapter_config.json", "tokenizer.json"} <= files
+    assert "chat_template.jinja" in files and "training_args.bin" not in files
+    assert json.loads(run.summary.read_text())["state"] == "done"
+    assert sorted(folder.name for folder in run.checkpoints.glob("checkpoint-*")) == [
+        "checkpoint-3",
+        "checkpoint-6",
+    ]
+
+
+def test_the_trainer_is_its_own_session(make_run: MakeRun) -> None:
+    run = make_run("training.max_steps=1")
+    state = train(run)
+    assert state.state == "done"
+    process = process_from_json(run.read_json(run.identity)["process"])
+    assert process is not None and process.pid != os.getpid()
+    assert "core.train" in run.read_json(run.identity)["argv"]
+
+
+def test_a_folder_named_core_in_the_workspace_does_not_matter(make_run: MakeRun) -> None:
+    run = make_run("training.max_steps=1")
+    for folder in (run.folder, run.folder.parent.parent):
+        (folder / "core").mkdir()
+        (folder / "core" / "__init__.py").write_text("raise RuntimeError('the wrong core')")
+    assert train(run).state == "done"
+
+
+def test_a_failure_is_an_event_with_cause_and_fix(make_run: MakeRun) -> None:
+    run = make_run('tuner.targets=["no_such_layer"]')
+    state = train(run)
+    assert state.state == "failed"
+    assert "named target layers are not in this model" in state.what
+    assert "tunedeck models targets" in state.fix
+    assert "Traceback" in run.log.read_text()
+
+
+def test_an_unknown_extra_argument_is_refused_with_the_nearest(make_run: MakeRun) -> None:
+    state = train(make_run("training.extra.weight_decey=0.1"))
+    assert state.state == "failed"
+    assert "training.extra.weight_decey is not a field" in state.what and "weight_decay" in state.fix
+
+
+def test_missing_data_is_said(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run()
+    (run.data / "train").rename(tmp_path / "gone")
+    state = train(run)
+    assert state.state == "failed" and "prepared data cannot be read" in state.what
