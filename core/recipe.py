@@ -180,8 +180,9 @@ class LaunchSection(Section):
 class PlanSection(Section):
     """What the memory plan assumes."""
 
-    loss: Literal["auto", "fused", "logits-10", "logits-12", "logits-14"] = Field(
-        "auto", description="auto: the installed TRL's path; logits-N: N bytes per logit at the peak"
+    loss: Literal["auto", "fused", "liger", "logits-8", "logits-10", "logits-12", "logits-14"] = Field(
+        "auto",
+        description="auto: the installed TRL's path; others for other stacks; logits-N: N bytes per logit at the peak",
     )
     reserve: str = Field(
         "auto", description='"auto", or an amount such as "1.5 GiB" kept free beside the peak'

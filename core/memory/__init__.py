@@ -1,1 +1,1 @@
-"""Memory: devices, the plan (formulas), the trace (dry run), and what would fit."""
+"""What a run needs in memory, what is there, and what would make it fit."""

@@ -1,0 +1,125 @@
+"""The plan as callers use it: shape of the JSON, verdict, determinism, bad input."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from core.errors import UsageError
+from core.memory.figure import GIB
+from core.memory.plan import plan
+from core.memory.setting import Lengths
+from core.memory.stack import Stack, loss_path
+from core.memory.verdict import Room, read_amount, verdict_of
+from core.recipe import Recipe, parse_recipe
+from tests.unit.memory.shapes import LLAMA_3_8B, architecture
+
+CARD = Room("cuda", "an 80 GB card", total=80 * GIB, available=79 * GIB)
+STACK = Stack()
+
+
+def recipe(*changes: str) -> Recipe:
+    return parse_recipe("", list(changes))
+
+
+def test_json_has_the_documented_keys_and_adds_up() -> None:
+    found = plan(recipe(), architecture(LLAMA_3_8B), stack=STACK, room=CARD)
+    document = found.to_json()
+    assert set(document["phases"]) == {"load", "loss", "block", "end_bwd", "step", "eval"}
+    assert document["peak_allocated_bytes"] == max(
+        sum(phase.values()) for phase in document["phases"].values()
+    )
+    assert sum(document["phases"][document["peak_phase"]].values()) == document["peak_allocated_bytes"]
+    assert document["verdict"] == "fits"
+    assert document["available_bytes"] == 79 * GIB
+    assert document["nvidia_smi_bytes"][0] < document["nvidia_smi_bytes"][1] <= 80 * GIB
+    assert all(item["formula"] for item in document["figures"])
+
+
+def test_a_plan_takes_at_most_five_milliseconds() -> None:
+    shape, one = architecture(LLAMA_3_8B), recipe()
+    plan(one, shape, stack=STACK, room=CARD)
+    times = []
+    for _ in range(7):
+        start = time.perf_counter()
+        plan(one, shape, stack=STACK, room=CARD)
+        times.append(time.perf_counter() - start)
+    assert sorted(times)[3] <= 0.005
+
+
+@pytest.mark.parametrize(
+    ("peak", "verdict"),
+    [(72.7, "fits"), (74.8, "tight"), (77.0, "does not fit")],  # outcomes of published runs on this card
+)
+def test_verdict_on_an_80_gb_card(peak: float, verdict: str) -> None:
+    assert verdict_of(round(peak * GIB), GIB, round(79.3 * GIB)) == verdict
+
+
+def test_verdict_is_unknown_where_nothing_could_be_read() -> None:
+    assert plan(recipe(), architecture(LLAMA_3_8B), stack=STACK).verdict == "unknown"
+    assert plan(recipe(), architecture(LLAMA_3_8B), stack=STACK).margin_bytes is None
+
+
+def test_an_explicit_reserve_takes_the_place_of_the_shares() -> None:
+    assert verdict_of(20 * GIB, GIB, 24 * GIB, reserve=3 * GIB) == "fits"
+    assert verdict_of(21 * GIB, GIB, 24 * GIB, reserve=3 * GIB) == "tight"
+    assert verdict_of(22 * GIB, GIB, 24 * GIB, reserve=3 * GIB) == "does not fit"
+
+
+def test_gb_and_gib_are_not_the_same() -> None:
+    assert read_amount("24GiB") == 25_769_803_776
+    assert read_amount("24 GB") == 24_000_000_000
+    for text in ("24", "much", "-3GiB", "24 GX"):
+        with pytest.raises(UsageError, match="not an amount"):
+            read_amount(text)
+
+
+@pytest.mark.parametrize(
+    ("trl", "transformers", "kind", "each"),
+    [
+        ("1.16.0", "5.23.0", "fused head", 0),
+        ("1.15.0", "5.20.0", "fused head", 0),
+        ("1.14.0", "5.20.0", "chunked head", 0),
+        ("1.8.2", "5.10.0", "chunked head, fp32 copy", 0),
+        ("0.25.0", "4.57.1", "logits", 12),
+        ("0.13.0", "4.48.1", "logits", 14),
+        ("0.11.4", "4.45.2", "logits", 12),
+    ],
+)
+def test_loss_path_by_version(trl: str, transformers: str, kind: str, each: int) -> None:
+    found = loss_path("auto", Stack(trl=trl, transformers=transformers))
+    assert (found.kind, found.bytes_per_logit) == (kind, each)
+    assert trl in found.why or transformers in found.why
+
+
+def test_length_of_zero_and_of_ten_million_tokens_are_refused() -> None:
+    shape = architecture(LLAMA_3_8B)
+    with pytest.raises(UsageError, match="beyond the model's context of 8,192"):
+        plan(recipe("data.max_length=10000000"), shape, stack=STACK, room=CARD)
+    with pytest.raises(UsageError, match="beyond the model's context"):
+        plan(recipe("data.max_length=10000000"), shape, Lengths(3, 10_000_000, 1e6), stack=STACK, room=CARD)
+    with pytest.raises(UsageError, match="holds no token"):
+        plan(recipe(), shape, Lengths(rows=0, longest=0, mean=0.0), stack=STACK, room=CARD)
+
+
+def test_an_unknown_optimizer_has_no_number() -> None:
+    with pytest.raises(UsageError, match="optimizer 'galore_adamw' is not known"):
+        plan(recipe('training.optimizer="galore_adamw"'), architecture(LLAMA_3_8B), stack=STACK, room=CARD)
+
+
+def test_the_longest_row_decides_and_packing_fills() -> None:
+    shape, lengths = architecture(LLAMA_3_8B), Lengths(rows=100, longest=700, mean=90.0)
+    assert plan(recipe(), shape, lengths, stack=STACK, room=CARD).setting.length == 700
+    packed = recipe('data.packing="bfd"')
+    assert plan(packed, shape, lengths, stack=STACK, room=CARD).setting.length == 2048
+
+
+def test_on_a_cpu_the_host_is_priced_without_cuda() -> None:
+    host = Room("cpu", "this machine", total=24 * GIB, available=20 * GIB)
+    found = plan(recipe("model.dtype=float32"), architecture(LLAMA_3_8B), stack=STACK, room=host)
+    categories = {item.category for phase in found.phases for item in phase.figures}
+    assert "cuBLAS workspace" not in categories
+    assert [item.category for item in found.outside] == ["process"]
+    assert found.verdict == "does not fit"
+    assert found.phases[0].bytes > 32_121_044_992  # 8,030,261,248 parameters x 4 bytes
