@@ -49,6 +49,13 @@ def tunedeck(
             show_default=False,
         ),
     ] = None,
+    recipe: Annotated[
+        Path | None,
+        typer.Option("--recipe", metavar="FILE", help="Open the app with this recipe.", show_default=False),
+    ] = None,
+    mouse: Annotated[
+        bool, typer.Option("--mouse/--no-mouse", help="Mouse in the app; with it, Shift-drag selects text.")
+    ] = True,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
@@ -58,7 +65,9 @@ def tunedeck(
 
     ctx.obj = find_workspace(workspace)
     if ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help())
+        from tui.commands.screen import open_app
+
+        raise typer.Exit(open_app(ctx.obj, recipe, mouse=mouse))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -118,3 +118,20 @@ def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(cli, "app", interrupt)
     assert call() == 130
+
+
+def test_the_app_imports_nothing_heavy() -> None:
+    code = (
+        "import asyncio, sys\nfrom pathlib import Path\nfrom core.workspace import Workspace\n"
+        "from tui.app import DeckApp\nfrom tui.deck import open_deck\n"
+        "async def main():\n"
+        "    app = DeckApp(open_deck(Workspace(Path('/nonexistent'))))\n"
+        "    async with app.run_test() as pilot:\n"
+        "        for spec in app.specs:\n"
+        "            await app.show_panel(spec.name)\n"
+        "            await pilot.pause()\n"
+        "asyncio.run(main())\n"
+        "print('MODULES', *sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert set(ran.stdout.rpartition("MODULES")[2].split()).isdisjoint(HEAVY)

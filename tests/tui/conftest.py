@@ -1,0 +1,51 @@
+"""The real app on an empty workspace, and panels that exist only to try the shell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pytest_textual_snapshot import SVGImageExtension
+
+from core.workspace import Workspace
+from tui.app import DeckApp
+from tui.deck import open_deck
+
+ROOT = Path(__file__).resolve().parents[2]
+SIZES = [(80, 24), (120, 40)]
+
+
+def _folder(cls: type, *, test_location: Any) -> str:
+    module = Path(test_location.filepath).resolve().relative_to(ROOT / "tests").with_suffix("")
+    return str(ROOT / "snapshots" / module)
+
+
+# syrupy 4.8, which the snapshot plugin pins, knows no option for the folder.
+SVGImageExtension.dirname = classmethod(_folder)  # type: ignore[assignment]
+
+
+@pytest.fixture(params=SIZES, ids=["80x24", "120x40"])
+def size(request: pytest.FixtureRequest) -> tuple[int, int]:
+    """The two sizes every panel and state is shown at."""
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def _still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What would make two pictures of one state differ."""
+    from textual.widgets import Input
+
+    monkeypatch.setattr(Input, "cursor_blink", False, raising=False)
+    monkeypatch.setenv("HOME", "/home/ada")
+
+
+@pytest.fixture
+def make_app(tmp_path: Path) -> Callable[..., DeckApp]:
+    """`make_app(start="data")`: the app on a workspace in a temporary folder."""
+
+    def make(**options: Any) -> DeckApp:
+        return DeckApp(open_deck(Workspace(tmp_path)), **options)
+
+    return make

@@ -1,0 +1,174 @@
+"""The shell with two sample panels: keys, hints, messages, jobs, size, help, palette."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from textual.widgets import Static
+
+from core.recipe import RecipeError, read_recipe
+from core.workspace import Workspace
+from tests.tui.sample_panels import SAMPLES
+from tui.deck import open_deck
+from tui.help import HelpScreen
+from tui.widgets.bars import Footer, Header
+from tui.widgets.confirm import Confirm
+
+
+async def until(pilot, condition, seconds: float = 20.0) -> None:
+    """Wait until the condition holds; fails the test if it never does."""
+    for _ in range(int(seconds / 0.05)):
+        if condition():
+            return
+        await pilot.pause()
+        await asyncio.sleep(0.05)
+    raise AssertionError("it did not happen")
+
+
+@pytest.fixture
+async def pilot(make_app):
+    app = make_app(panels=SAMPLES)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: app.panel is not None and app.query_one(Footer).text())
+        yield pilot
+
+
+def toasts(app) -> list[str]:
+    return [note.message for note in app._notifications]
+
+
+async def test_digits_bring_panels_into_view_and_keep_their_state(pilot) -> None:
+    app = pilot.app
+    first = app.panel
+    assert app.query_one(Header).text(1).strip() == "1 First  2 Second"
+    assert list(app.mounted) == ["first"]
+    await pilot.press("2")
+    assert app.panel.is_shown and not first.is_shown
+    await pilot.press("escape")
+    app.query_one("Input").disabled = True
+    await pilot.press("1")
+    assert app.panel is first and first.is_shown
+
+
+async def test_the_footer_shows_at_most_six_hints_and_only_what_works(pilot) -> None:
+    assert pilot.app.query_one(Footer).text() == " a add  d four  e five  f six  ? help  q quit "
+    await pilot.press("a")
+    await until(pilot, lambda: "b stop it" in pilot.app.query_one(Footer).text())
+    assert pilot.app.query_one(Footer).text() == " a add  b stop it  d four  e five  ? help  q quit "
+
+
+async def test_in_a_field_letters_are_typed_and_the_hints_say_how_to_leave(pilot) -> None:
+    await pilot.press("2")
+    await until(pilot, lambda: "leave field" in pilot.app.query_one(Footer).text())
+    assert pilot.app.query_one(Footer).text() == " esc leave field  ^q quit "
+    await pilot.press("q", "1")
+    assert pilot.app.query_one("Input").value == "q1"
+
+
+async def test_a_key_that_cannot_work_says_why(pilot) -> None:
+    await pilot.press("b")
+    assert toasts(pilot.app) == ["nothing to stop"]
+
+
+async def test_a_recipe_change_reaches_every_panel_and_the_header(pilot) -> None:
+    app = pilot.app
+    await pilot.press("2", "escape")
+    await app.show_panel("first")
+    await pilot.press("a")
+    await until(pilot, lambda: app.mounted["second"].told)
+    assert app.mounted["first"].told == app.mounted["second"].told == [(16, 8)]
+    assert "recipe.toml (not saved)" in app.query_one(Header).text()
+    with pytest.raises(RecipeError):
+        app.panel.change_recipe({"tuner.rank": -1})
+    assert app.deck.recipe.tuner.rank == 8
+
+
+async def test_saving_writes_the_recipe_and_leaving_unsaved_asks(pilot) -> None:
+    app = pilot.app
+    await pilot.press("a", "q")
+    assert isinstance(app.screen, Confirm)
+    await pilot.press("n")
+    await pilot.press("ctrl+s")
+    assert read_recipe(app.deck.recipe_file).tuner.rank == 8
+    assert "not saved" not in app.query_one(Header).text()
+    await pilot.press("q")
+    assert not app.is_running or app._exit
+
+
+async def test_a_panel_can_ask_for_another_one(pilot) -> None:
+    await pilot.press("a", "b")
+    await until(pilot, lambda: pilot.app.current == "second" and pilot.app.panel.told)
+    assert pilot.app.panel.told == ["one"]
+
+
+async def test_jobs_answer_the_panel_that_asked(pilot) -> None:
+    app = pilot.app
+    good = app.panel.submit("tests.tui.sample_panels:double", value=21)
+    bad = app.panel.submit("tests.tui.sample_panels:fail")
+    await until(pilot, lambda: len(app.panel.told) == 2)
+    assert app.panel.told == [(good, 42), (bad, "row 3 has no answer\nadd one")]
+    assert not app.deck.jobs.busy
+
+
+async def test_cancelling_one_panels_job_keeps_anothers(pilot) -> None:
+    app = pilot.app
+    await app.show_panel("second")
+    first, second = app.mounted["first"], app.mounted["second"]
+    first.submit("time:sleep", secs=60)
+    kept = second.submit("tests.tui.sample_panels:double", value=2)
+    first.cancel_jobs()
+    await until(pilot, lambda: second.told)
+    assert second.told == [(kept, 4)] and first.told == []
+
+
+async def test_help_is_that_of_the_panel_with_its_keys(pilot) -> None:
+    await pilot.press("question_mark")
+    assert isinstance(pilot.app.screen, HelpScreen)
+    text = str(pilot.app.screen.query_one(Static).content)
+    assert "First\n\nThe first panel." in text and "stop it" in text
+    await pilot.press("question_mark")
+    assert not isinstance(pilot.app.screen, HelpScreen)
+
+
+async def test_the_palette_has_prefixed_verbs(pilot) -> None:
+    titles = [command.title for command in pilot.app.get_system_commands(pilot.app.screen)]
+    assert titles[:2] == ["go: First", "go: Second"]
+    assert all(": " in title for title in titles)
+
+
+async def test_below_80x24_one_line_says_so(make_app) -> None:
+    app = make_app(panels=SAMPLES)
+    async with app.run_test(size=(79, 24)) as pilot:
+        await pilot.pause()
+        assert (
+            str(app.query_one("#too-small", Static).content) == "tunedeck needs 80x24; this terminal is 79x24"
+        )
+        assert not app.query_one("#deck").display and app.query_one("#too-small").display
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause()
+        assert app.query_one("#deck").display and not app.query_one("#too-small").display
+
+
+async def test_a_broken_recipe_in_the_workspace_is_said_and_left_alone(tmp_path: Path, make_app) -> None:
+    (tmp_path / "recipe.toml").write_text("[tuner]\nrank = 'x'\n")
+    app = make_app(panels=SAMPLES)
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await pilot.pause()
+        assert "line 2" in toasts(app)[0]
+        app.panel.change_recipe({"tuner.rank": 8})
+        await pilot.press("ctrl+s")
+    assert (tmp_path / "recipe.toml").read_text() == "[tuner]\nrank = 'x'\n"
+    assert read_recipe(tmp_path / "recipe-new.toml").tuner.rank == 8
+
+
+def test_a_named_recipe_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError):
+        open_deck(Workspace(tmp_path), tmp_path / "none.toml")
+
+
+def test_the_shell(snap_compare, make_app, size) -> None:
+    app = make_app(panels=SAMPLES)
+    app.deck.workspace = Workspace(Path("/home/ada/work"))
+    assert snap_compare(app, terminal_size=size)

@@ -1,0 +1,78 @@
+"""Messages between the app and its panels. Panels never import one another: they ask the app.
+
+Those that go down to one panel do not bubble; those that go up to the app do.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from textual.message import Message
+
+from core.recipe import Recipe
+
+
+class JobProgress(Message, bubble=False):
+    """A job this panel submitted reports how far it is."""
+
+    def __init__(self, job: int, value: Any) -> None:
+        super().__init__()
+        self.job = job
+        self.value = value
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, JobProgress) and message.job == self.job
+
+
+class JobResult(Message, bubble=False):
+    """A job this panel submitted is done; `value` is what its function returned."""
+
+    def __init__(self, job: int, value: Any) -> None:
+        super().__init__()
+        self.job = job
+        self.value = value
+
+
+class JobFailed(Message, bubble=False):
+    """A job this panel submitted ended without a result; `what` is for a person to read."""
+
+    def __init__(self, job: int, what: str) -> None:
+        super().__init__()
+        self.job = job
+        self.what = what
+
+
+class RecipeChanged(Message, bubble=False):
+    """The recipe is another one now; sent to every mounted panel, also to the one that changed it."""
+
+    def __init__(self, before: Recipe, after: Recipe) -> None:
+        super().__init__()
+        self.before = before
+        self.after = after
+
+
+class RecipeEdited(Message):
+    """Up to the app: a panel has changed the recipe (`Panel.change_recipe` sends it)."""
+
+    def __init__(self, before: Recipe, after: Recipe) -> None:
+        super().__init__()
+        self.before = before
+        self.after = after
+
+
+class GoTo(Message):
+    """Up to the app: show the panel of that name ("train"), then hand it `message` if there is one."""
+
+    def __init__(self, panel: str, message: Message | None = None) -> None:
+        super().__init__()
+        self.panel = panel
+        self.message = message
+
+
+class OpenRun(Message, bubble=False):
+    """Down to the Train or Chat panel: this run, please."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder

@@ -1,0 +1,118 @@
+"""The two bars of the shell: a header of two lines and a footer of one, drawn line by line.
+
+Both have a fixed size and repaint only a line whose text has changed, so an idle app sends nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from tui.widgets.text import cut, cut_left
+
+MOST_HINTS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a bar: its text, the style class it takes, and what a click on it does."""
+
+    text: str
+    style: str = ""
+    click: str = ""
+
+
+class Bar(Widget):
+    """Lines of parts. `put` repaints a line only if its parts are others than before."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"key", "muted", "current", "good", "bad", "name"}
+
+    DEFAULT_CSS = """
+    Bar { width: 100%; background: $panel; color: $foreground; }
+    Bar .key { color: $accent; text-style: bold; }
+    Bar .muted { color: $foreground 65%; }
+    Bar .current { color: $block-cursor-foreground; background: $block-cursor-background; text-style: bold underline; }
+    Bar .good { color: $text-success; }
+    Bar .bad { color: $text-error; text-style: bold; }
+    Bar .name { color: $text-primary; text-style: bold; }
+    """
+
+    def __init__(self, lines: int = 1) -> None:
+        super().__init__()
+        self.styles.height = lines
+        self._lines: list[tuple[Part, ...]] = [()] * lines
+
+    def put(self, line: int, parts: Sequence[Part]) -> None:
+        """Show these parts on a line."""
+        new = tuple(parts)
+        if new != self._lines[line]:
+            self._lines[line] = new
+            self.refresh(Region(0, line, self.size.width, 1))
+
+    def text(self, line: int = 0) -> str:
+        """What a line says, without styles."""
+        return "".join(part.text for part in self._lines[line])
+
+    def render_line(self, y: int) -> Strip:
+        plain = self.rich_style
+        segments = [
+            Segment(part.text, self._style_of(part, plain))
+            for part in (self._lines[y] if y < len(self._lines) else ())
+        ]
+        return Strip(segments).adjust_cell_length(self.size.width, plain)
+
+    def _style_of(self, part: Part, plain: Style) -> Style:
+        style = plain + self.get_component_rich_style(part.style) if part.style else plain
+        return style + Style(meta={"@click": part.click}) if part.click else style
+
+
+class Header(Bar):
+    """Workspace and recipe on the left, devices and run on the right; below, the panels."""
+
+    def __init__(self) -> None:
+        super().__init__(lines=2)
+
+    def tell(self, workspace: str, recipe: str, device: Part, run: Part) -> None:
+        """Fill the first line. The left side yields when there is not room for all."""
+        right = [part for part in (device, run) if part.text]
+        right_cells = sum(cell_len(part.text) + 3 for part in right)
+        room = max(self.size.width - right_cells - len(" tunedeck  ") - 4, 0)
+        recipe = cut(recipe, room)
+        place = cut_left(workspace, room - cell_len(recipe))
+        left = [Part(" tunedeck ", "name"), Part(f" {place}", "muted"), Part(f"  {recipe}")]
+        gap = self.size.width - sum(cell_len(part.text) for part in left) - right_cells
+        parts = [*left, Part(" " * max(gap, 1))]
+        for part in right:
+            parts += [part, Part("   ")]
+        self.put(0, parts)
+
+    def panels(self, titles: Sequence[tuple[str, str, str]], current: str) -> None:
+        """Fill the second line: (key, name, title) of each panel; the current one is underlined."""
+        parts: list[Part] = []
+        for key, name, title in titles:
+            click = f"app.show('{name}')"
+            if name == current:
+                parts.append(Part(f" {key} {title} ", "current", click))
+            else:
+                parts += [Part(f" {key} ", "key", click), Part(f"{title} ", "", click)]
+        self.put(1, parts)
+
+
+class Footer(Bar):
+    """At most six hints: key, then what it does now."""
+
+    def hints(self, hints: Sequence[tuple[str, str, str]]) -> None:
+        """(key as shown, description, key as pressed) each."""
+        parts: list[Part] = []
+        for shown, what, pressed in hints[:MOST_HINTS]:
+            click = f"app.press('{pressed}')"
+            parts += [Part(f" {shown} ", "key", click), Part(f"{what} ", "", click)]
+        self.put(0, parts)
