@@ -1,0 +1,79 @@
+"""Labels of encoded drafts: an id where the token carries loss, IGNORED where it does not.
+
+A token carries loss if it overlaps a trained span by at least one character. The rule needs no search for
+the content and no decoding, and holds for tokens that share a character or cover several.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from core.data.drafting import Draft
+from core.data.encode import Encoded
+from core.data.responses import label_by_ids
+from core.data.types import IGNORED
+from core.errors import TunedeckError
+
+
+def label_rows(
+    drafts: list[Draft],
+    encoded: Encoded,
+    prompts: list[np.ndarray | None],
+    by_ids: tuple[list[int], list[int]] | None,
+) -> np.ndarray:
+    """Labels [tokens] of all drafts, end to end, in the order of `encoded`.
+
+    `prompts[i]` holds the ids of draft i's prompt, where it has one. `by_ids` are a response and an
+    instruction template given as ids.
+    """
+    ids = encoded.ids
+    trained: np.ndarray = np.ones(len(ids), dtype=bool)
+    spanned = [number for number, draft in enumerate(drafts) if draft.trained is not None]
+    if spanned:
+        _mark_spans(trained, drafts, encoded, spanned)
+    for number, draft in enumerate(drafts):
+        tokens = encoded.of(number)
+        prompt = prompts[number]
+        if prompt is not None:
+            trained[tokens.start : tokens.start + common_prefix(prompt, ids[tokens])] = False
+        if by_ids is not None and draft.loss.mode == "response-template":
+            trained[tokens] = label_by_ids(ids[tokens], *by_ids) != IGNORED
+    return np.where(trained, ids, np.int32(IGNORED))
+
+
+def common_prefix(ids: np.ndarray, other: np.ndarray) -> int:
+    """How many leading ids two sequences share; the completion begins there, as in TRL."""
+    shorter = min(len(ids), len(other))
+    different = np.flatnonzero(ids[:shorter] != other[:shorter])
+    return int(different[0]) if len(different) else shorter
+
+
+def _mark_spans(trained: np.ndarray, drafts: list[Draft], encoded: Encoded, spanned: list[int]) -> None:
+    if encoded.starts is None or encoded.ends is None:
+        raise TunedeckError(
+            "this tokenizer does not say which characters a token covers, so spans cannot be labelled",
+            where="data.loss_on",
+            fix='use loss_on = "completion" or "all", or a tokenizer with tokenizer.json',
+        )
+    for number in spanned:
+        draft = drafts[number]
+        tokens = encoded.of(number)
+        trained[tokens] = False
+        starts, ends = encoded.starts[tokens], encoded.ends[tokens]
+        for start, end in in_unit(draft, encoded.unit):
+            if end > start:
+                first = int(np.searchsorted(ends, start, side="right"))
+                last = int(np.searchsorted(starts, end, side="left"))
+                trained[tokens.start + first : tokens.start + last] = True
+
+
+def in_unit(draft: Draft, unit: str) -> tuple[tuple[int, int], ...]:
+    """The draft's trained spans in characters or in UTF-8 bytes."""
+    spans = draft.trained or ()
+    if unit == "character" or draft.text.isascii():
+        return spans
+    return tuple((byte_of(draft.text, start), byte_of(draft.text, end)) for start, end in spans)
+
+
+def byte_of(text: str, character: int) -> int:
+    return len(text[:character].encode())

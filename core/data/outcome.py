@@ -1,0 +1,46 @@
+"""What preparation itself must report: rows that are not trained, and what was cut."""
+
+from __future__ import annotations
+
+from core.data.rowpass import Outcome
+from core.data.types import Finding, Severity
+
+_FIXES = {
+    "template-refuses": "mend these rows, or choose another template in data.template",
+    "no-template": 'use rows with "text" or prompt and completion as strings, or name a template in data.template',
+    "not-aligned": 'use data.template = "trl-training", or loss_on = "completion"',
+    "no-trained-token": "add an answer to these rows, or choose another data.loss_on",
+    "cut-before-answer": "raise data.max_length, or shorten the prompts",
+    "empty-rendering": "check the role names of these rows",
+    "loss-on-impossible": 'use loss_on = "auto"',
+    "preference-rows": "keep the chosen answer as a conversation",
+    "labels-length": "give as many labels as ids",
+    "lone-surrogate": "mend the text of these rows",
+}
+_SEVERITIES: dict[str, Severity] = {"no-trained-token": "warning", "preference-rows": "error"}
+
+
+def findings_of(outcome: Outcome, max_length: int) -> tuple[Finding, ...]:
+    """One finding per cause, worst first: nothing is left out of training without one."""
+    found = []
+    for code, where in outcome.problems.items():
+        rows = tuple(sorted(row for row, _ in where))
+        cause = (
+            where[0][1]
+            if len({why for _, why in where}) == 1
+            else f"{where[0][1]} (row {where[0][0]}; others differ)"
+        )
+        fix = _FIXES.get(code, "mend or remove the rows; the others are used")
+        found.append(Finding(code, _SEVERITIES.get(code, "error"), rows, f"not trained: {cause}", fix))
+    if outcome.cut:
+        found.append(
+            Finding(
+                "cut-by-max-length",
+                "warning" if outcome.trained_tokens_cut else "note",
+                tuple(outcome.cut),
+                f"longer than max_length {max_length}: {outcome.tokens_cut} tokens cut, "
+                f"{outcome.trained_tokens_cut} of them trained",
+                "raise data.max_length, or split the rows",
+            )
+        )
+    return tuple(sorted(found, key=lambda item: ("error", "warning", "note").index(item.severity)))

@@ -1,0 +1,314 @@
+"""The whole set, made ready for the trainer: one pass to Arrow, with a report. Cached by what decides it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.data.convert import to_conversation
+from core.data.drafting import Drafter
+from core.data.encode import Encoder, encoder_for
+from core.data.heldout import HeldOut
+from core.data.outcome import findings_of
+from core.data.rowpass import Kept, Outcome, Seconds, kept_rows, label_conversations, note_problem
+from core.data.rows import Rows, read_rows
+from core.data.saved import SavedRows
+from core.data.templates import choose_template
+from core.data.tokenizer import load_tokenizer
+from core.data.types import Conversation, Finding, RowProblem
+from core.errors import TunedeckError
+from core.recipe import Recipe
+from core.workspace import cache_folder, write_json_atomically
+
+# Raised when the same inputs would give other rows, so that older caches are not used.
+PREPARATION_VERSION = 1
+BATCH_ROWS = 1024
+_QUANTILES = {
+    "min": 0.0,
+    "p5": 0.05,
+    "p25": 0.25,
+    "p50": 0.5,
+    "p75": 0.75,
+    "p95": 0.95,
+    "p99": 0.99,
+    "max": 1.0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareProgress:
+    """How far a preparation has come, in rows."""
+
+    done: int
+    total: int
+    eta_seconds: float
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A set ready to train: folders that `datasets.load_from_disk` reads, and what is in them.
+
+    `rows` are those of the source, `examples` those that are trained, `tokens` and `trained_tokens` their
+    sums, `lengths` quantiles of their token counts. `seconds`: render, encode, label, write, total.
+    """
+
+    folder: Path
+    eval_folder: Path | None
+    rows: int
+    examples: int
+    eval_examples: int
+    tokens: int
+    trained_tokens: int
+    longest: int
+    lengths: dict[str, float]
+    findings: tuple[Finding, ...]
+    engine: str
+    seconds: dict[str, float]
+    cached: bool
+    digest: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The shape that `tunedeck prepare --json` prints and report.json holds."""
+        report = asdict(self)
+        report["folder"] = str(self.folder)
+        report["eval_folder"] = str(self.eval_folder) if self.eval_folder else None
+        report["findings"] = [
+            {**asdict(item), "rows": list(item.rows), "count": item.count} for item in self.findings
+        ]
+        return report
+
+
+Progress = Callable[[PrepareProgress], Any]
+
+
+def prepare(
+    recipe: Recipe,
+    model_folder: Path,
+    out: Path,
+    progress: Progress | None = None,
+    *,
+    workspace: Path | None = None,
+) -> Prepared:
+    """Prepare the recipe's rows into `out`: folders train/ and eval/, and report.json.
+
+    The same rows, tokenizer, template and data section give the same folder again from the cache, at once.
+    Raises TunedeckError where the source, the tokenizer or the template cannot be used, or nothing is left
+    to train on.
+    """
+    started = time.perf_counter()
+    data = recipe.data
+    rows = read_rows(data.source, workspace, data)
+    eval_rows = read_rows(data.eval_source, workspace, data) if data.eval_source else None
+    tokenizer = load_tokenizer(model_folder, trust_remote_code=recipe.model.trust_remote_code)
+    drafter = Drafter(data, tokenizer, choose_template(data.template, tokenizer, workspace))
+    digest = _digest(recipe, drafter, rows, eval_rows)
+    cache = cache_folder() / "prepared" / digest
+    if (cache / "report.json").exists():
+        if cache != out:
+            _copy(cache, out)
+        return _read_report(out, time.perf_counter() - started)
+    prepared = _prepare_afresh(recipe, drafter, rows, eval_rows, out, digest, started, progress)
+    if cache != out:
+        _copy(out, cache)
+    return prepared
+
+
+def read_prepared(folder: Path) -> Prepared:
+    """What an earlier preparation into `folder` reported. Raises TunedeckError where there is none."""
+    return _read_report(folder, 0.0)
+
+
+def _prepare_afresh(
+    recipe: Recipe,
+    drafter: Drafter,
+    rows: Rows,
+    eval_rows: Rows | None,
+    out: Path,
+    digest: str,
+    started: float,
+    progress: Progress | None,
+) -> Prepared:
+    encoder = encoder_for(drafter.tokenizer)
+    fraction = recipe.data.eval_fraction if eval_rows is None else 0.0
+    held_out = HeldOut(fraction, recipe.training.seed)
+    seconds, outcome, counts = Seconds(), Outcome(), _Counts()
+    out.mkdir(parents=True, exist_ok=True)
+    with SavedRows(out / "train") as train, SavedRows(out / "eval") as evaluation:
+        meter = _Meter(len(rows) + (len(eval_rows) if eval_rows is not None else 0), started, progress)
+        for conversations in _conversations(rows, recipe, outcome, meter):
+            kept = _kept(conversations, drafter, encoder, recipe, outcome, seconds)
+            aside = held_out.of(conversations, kept.rows)
+            _write(train, kept, ~aside, counts, seconds)
+            _write(evaluation, kept, aside, None, seconds)
+        for conversations in (
+            _conversations(eval_rows, recipe, outcome, meter) if eval_rows is not None else ()
+        ):
+            kept = _kept(conversations, drafter, encoder, recipe, Outcome(), seconds)
+            _write(evaluation, kept, np.ones(len(kept.rows), dtype=bool), None, seconds)
+        if not train.rows:
+            raise TunedeckError(*_nothing_left(outcome, len(rows)), where=str(recipe.data.source))
+        train.finish(digest)
+        if evaluation.rows:
+            evaluation.finish(digest[::-1])
+    seconds.total = time.perf_counter() - started
+    lengths = np.concatenate(counts.lengths)
+    prepared = Prepared(
+        folder=out / "train",
+        eval_folder=out / "eval" if evaluation.rows else None,
+        rows=len(rows),
+        examples=train.rows,
+        eval_examples=evaluation.rows,
+        tokens=int(lengths.sum()),
+        trained_tokens=counts.trained,
+        longest=int(lengths.max()),
+        lengths=length_quantiles(lengths),
+        findings=findings_of(outcome, recipe.data.max_length),
+        engine=encoder.name,
+        seconds=asdict(seconds),
+        cached=False,
+        digest=digest,
+    )
+    write_json_atomically(out / "report.json", prepared.to_json())
+    return prepared
+
+
+def length_quantiles(lengths: np.ndarray) -> dict[str, float]:
+    """Quantiles of token counts, and their mean."""
+    values = {name: float(np.quantile(lengths, share)) for name, share in _QUANTILES.items()}
+    return {**values, "mean": float(lengths.mean())}
+
+
+class _Counts:
+    def __init__(self) -> None:
+        self.lengths: list[np.ndarray] = []
+        self.trained = 0
+
+
+class _Meter:
+    """Tells how far the pass has come, and when it will be done at this rate."""
+
+    def __init__(self, total: int, started: float, progress: Progress | None) -> None:
+        self._total = total
+        self._started = started
+        self._progress = progress
+        self._done = 0
+
+    def more(self, rows: int) -> None:
+        self._done += rows
+        if self._progress is not None:
+            passed = time.perf_counter() - self._started
+            eta_seconds = passed / self._done * (self._total - self._done) if self._done else 0.0
+            self._progress(PrepareProgress(self._done, self._total, eta_seconds))
+
+
+def _conversations(
+    rows: Rows, recipe: Recipe, outcome: Outcome, meter: _Meter
+) -> Iterator[list[Conversation]]:
+    for batch in rows.batches(BATCH_ROWS):
+        found = []
+        for row in batch:
+            conversation = to_conversation(row, recipe.data)
+            if isinstance(conversation, RowProblem):
+                note_problem(conversation, outcome)
+            else:
+                found.append(conversation)
+        yield found
+        meter.more(len(batch))
+
+
+def _kept(
+    conversations: list[Conversation],
+    drafter: Drafter,
+    encoder: Encoder,
+    recipe: Recipe,
+    outcome: Outcome,
+    seconds: Seconds,
+) -> Kept:
+    batch = label_conversations(conversations, drafter, encoder, seconds)
+    started = time.perf_counter()
+    kept = kept_rows(batch, recipe.data.max_length, outcome)
+    seconds.label += time.perf_counter() - started
+    return kept
+
+
+def _write(saved: SavedRows, kept: Kept, which: np.ndarray, counts: _Counts | None, seconds: Seconds) -> None:
+    started = time.perf_counter()
+    if which.any():
+        tokens: np.ndarray = np.repeat(which, kept.lengths)
+        saved.write(kept.ids[tokens], kept.labels[tokens], kept.rows[which], kept.lengths[which])
+        if counts is not None:
+            counts.lengths.append(kept.lengths[which])
+            counts.trained += int(kept.trained[which].sum())
+    seconds.write += time.perf_counter() - started
+
+
+def _nothing_left(outcome: Outcome, rows: int) -> tuple[str]:
+    reasons = sorted(outcome.problems.items(), key=lambda item: -len(item[1]))
+    if not reasons:
+        return (f"none of the {rows} rows is left to train on",)
+    code, where = reasons[0]
+    return (
+        f"none of the {rows} rows can be trained; {len(where)} of them: {where[0][1]} ({code}, first: row {where[0][0]})",
+    )
+
+
+def _digest(recipe: Recipe, drafter: Drafter, rows: Rows, eval_rows: Rows | None) -> str:
+    from importlib.metadata import version
+
+    parts = {
+        "version": PREPARATION_VERSION,
+        "rows": rows.fingerprint,
+        "eval": eval_rows.fingerprint if eval_rows is not None else None,
+        "data": recipe.data.model_dump(mode="json", exclude={"packing"}),
+        "seed": recipe.training.seed,
+        "libraries": {name: version(name) for name in ("tokenizers", "transformers", "trl")},
+        "date": time.strftime("%Y-%m-%d") if drafter.template and drafter.template.reads_clock else None,
+        **drafter.state(),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Put a prepared folder in another place; files are linked where the disk allows, and never changed."""
+    target.mkdir(parents=True, exist_ok=True)
+    for folder in ("train", "eval"):
+        if (target / folder).exists():
+            shutil.rmtree(target / folder)
+        if (source / folder).exists():
+            shutil.copytree(source / folder, target / folder, copy_function=_link)
+    shutil.copyfile(source / "report.json", target / "report.json")
+
+
+def _link(source: str, target: str) -> str:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+    return target
+
+
+def _read_report(folder: Path, seconds: float) -> Prepared:
+    try:
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TunedeckError(
+            f"no readable report: {error}", where=str(folder / "report.json"), fix="prepare the rows again"
+        ) from None
+    report["folder"] = folder / "train"
+    report["eval_folder"] = folder / "eval" if report["eval_folder"] else None
+    report["findings"] = tuple(
+        Finding(item["code"], item["severity"], tuple(item["rows"]), item["cause"], item["fix"])
+        for item in report["findings"]
+    )
+    report["cached"] = True
+    report["seconds"] = {**report["seconds"], "total": seconds}
+    return Prepared(**report)

@@ -1,0 +1,211 @@
+"""One pass over conversations: draft, encode, label, cut, write. The only path from rows to examples."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from core.data.drafting import Draft, Drafter
+from core.data.encode import Encoded, Encoder
+from core.data.labels import label_rows
+from core.data.tokenizer import as_ids
+from core.data.types import IGNORED, Conversation, RowProblem
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Drafts with their tokens and labels, before truncation. Rows with a problem have no tokens."""
+
+    drafts: list[Draft]
+    encoded: Encoded
+    labels: np.ndarray
+
+
+@dataclass(slots=True)
+class Seconds:
+    """Where the time went."""
+
+    render: float = 0.0
+    encode: float = 0.0
+    label: float = 0.0
+    write: float = 0.0
+    total: float = 0.0
+
+
+@dataclass(slots=True)
+class Kept:
+    """What of a batch is trained: ids and labels end to end, and per kept row its number and length."""
+
+    ids: np.ndarray
+    labels: np.ndarray
+    rows: np.ndarray
+    lengths: np.ndarray
+    trained: np.ndarray  # trained tokens per kept row
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a pass found besides the examples: why rows are not trained, and what was cut."""
+
+    problems: dict[str, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
+    cut: list[int] = field(default_factory=list)
+    tokens_cut: int = 0
+    trained_tokens_cut: int = 0
+
+
+def label_conversations(
+    conversations: Iterable[Conversation],
+    drafter: Drafter,
+    encoder: Encoder,
+    seconds: Seconds | None = None,
+    *,
+    align: bool = False,
+) -> Labelled:
+    """Draft, encode and label a batch. Problems stay in their drafts; nothing is left out."""
+    seconds = seconds or Seconds()
+    started = time.perf_counter()
+    drafts = [drafter.draft(conversation, align=align) for conversation in conversations]
+    rendered = time.perf_counter()
+    encoded = _encode(drafts, encoder, places=align)
+    prompts = _prompts(drafts, encoder)
+    done = time.perf_counter()
+    labels = label_rows(drafts, encoded, prompts, drafter.response_ids)
+    _given_labels(drafts, encoded, labels)
+    seconds.render += rendered - started
+    seconds.encode += done - rendered
+    seconds.label += time.perf_counter() - done
+    return Labelled(drafts, encoded, labels)
+
+
+def kept_rows(batch: Labelled, max_length: int, outcome: Outcome) -> Kept:
+    """Cut rows to `max_length` from their end, leave out rows without a label, and note both."""
+    drafts, rows = batch.drafts, batch.encoded.rows
+    lengths = np.diff(rows)
+    trained = batch.labels != IGNORED
+    trained_full = _per_row(trained, rows)
+    position = np.arange(len(batch.labels)) - np.repeat(rows[:-1], lengths)
+    inside = position < max_length
+    trained_kept = _per_row(trained & inside, rows)
+    for number, draft in enumerate(drafts):
+        if draft.code:
+            outcome.problems[draft.code].append((draft.row, draft.problem))
+        elif not trained_full[number]:
+            code, why = _nothing_trained(draft, int(lengths[number]))
+            outcome.problems[code].append((draft.row, why))
+        elif not trained_kept[number]:
+            outcome.problems["cut-before-answer"].append(
+                (draft.row, f"its first trained token lies past max_length {max_length}")
+            )
+    long = lengths > max_length
+    outcome.cut += [drafts[number].row for number in np.flatnonzero(long)]
+    outcome.tokens_cut += int((lengths - max_length)[long].sum())
+    outcome.trained_tokens_cut += int((trained_full - trained_kept).sum())
+    keep = trained_kept > 0
+    tokens = inside & np.repeat(keep, lengths)
+    numbers = np.fromiter((draft.row for draft in drafts), dtype=np.int64, count=len(drafts))
+    return Kept(
+        batch.encoded.ids[tokens],
+        batch.labels[tokens],
+        numbers[keep],
+        np.minimum(lengths, max_length)[keep],
+        trained_kept[keep],
+    )
+
+
+def note_problem(problem: RowProblem, outcome: Outcome) -> None:
+    outcome.problems[problem.code].append((problem.row, problem.cause))
+
+
+def _encode(drafts: list[Draft], encoder: Encoder, *, places: bool) -> Encoded:
+    """Ids of all drafts in their order; plain calls and chat text are encoded apart."""
+    groups: dict[bool, list[int]] = {True: [], False: []}
+    given: list[int] = []
+    for number, draft in enumerate(drafts):
+        if draft.source == "tokens":
+            given.append(number)
+        elif not draft.code:
+            groups[draft.plain].append(number)
+    if not given and len(groups[False]) == len(drafts):
+        return encoder.encode(
+            [draft.text for draft in drafts], plain=False, places=places or _need_places(drafts)
+        )
+    parts: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+    unit = "character"
+    for plain, numbers in groups.items():
+        if not numbers:
+            continue
+        some = [drafts[number] for number in numbers]
+        encoded = encoder.encode(
+            [draft.text for draft in some], plain=plain, places=places or _need_places(some)
+        )
+        unit = encoded.unit
+        for index, number in enumerate(numbers):
+            tokens = encoded.of(index)
+            none = np.zeros(tokens.stop - tokens.start, dtype=np.int64)
+            parts[number] = (
+                encoded.ids[tokens],
+                none if encoded.starts is None else encoded.starts[tokens],
+                none if encoded.ends is None else encoded.ends[tokens],
+            )
+    for number in given:
+        ids = as_ids(drafts[number].ids)
+        parts[number] = (ids, np.zeros(len(ids), dtype=np.int64), np.zeros(len(ids), dtype=np.int64))
+    empty: tuple[np.ndarray, np.ndarray, np.ndarray] = (
+        as_ids([]),
+        np.zeros(0, dtype=np.int64),
+        np.zeros(0, dtype=np.int64),
+    )
+    ordered = [parts.get(number, empty) for number in range(len(drafts))]
+    rows = np.concatenate([[0], np.cumsum([len(ids) for ids, _, _ in ordered])]).astype(np.int64)
+    if not ordered:
+        return Encoded(*empty[:1], rows, *empty[1:])
+    ids, starts, ends = (np.concatenate(column) for column in zip(*ordered, strict=True))
+    return Encoded(ids, rows, starts, ends, unit)  # type: ignore[arg-type]
+
+
+def _need_places(drafts: list[Draft]) -> bool:
+    return any(draft.trained is not None for draft in drafts)
+
+
+def _prompts(drafts: list[Draft], encoder: Encoder) -> list[np.ndarray | None]:
+    """Ids of every prompt, encoded the way its whole text was."""
+    prompts: list[np.ndarray | None] = [None] * len(drafts)
+    for plain in (False, True):
+        numbers = [
+            number
+            for number, draft in enumerate(drafts)
+            if draft.prompt is not None and draft.plain is plain and not draft.code
+        ]
+        if numbers:
+            texts = [drafts[number].prompt or "" for number in numbers]
+            encoded = encoder.encode(texts, plain=plain, places=False)
+            for index, number in enumerate(numbers):
+                prompts[number] = encoded.ids[encoded.of(index)]
+    return prompts
+
+
+def _given_labels(drafts: list[Draft], encoded: Encoded, labels: np.ndarray) -> None:
+    for number, draft in enumerate(drafts):
+        if draft.source == "tokens":
+            labels[encoded.of(number)] = as_ids(draft.labels)
+
+
+def _per_row(marks: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """How many tokens of each row are marked."""
+    sums = np.concatenate([[0], np.cumsum(marks, dtype=np.int64)])
+    counts: np.ndarray = sums[rows[1:]] - sums[rows[:-1]]
+    return counts
+
+
+def _nothing_trained(draft: Draft, length: int) -> tuple[str, str]:
+    if not length:
+        return "empty-rendering", "the template renders the row to nothing"
+    if draft.source == "markers":
+        return "no-trained-token", "the template's markers enclose no text of this row"
+    if draft.loss.mode == "response-template":
+        return "no-trained-token", "the response template does not occur in the row"
+    return "no-trained-token", f'no turn of the row carries loss under loss_on = "{draft.loss.mode}"'

@@ -1,0 +1,79 @@
+"""Which text ends a turn: EOS, what a generation config names, and what the template itself prints there."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from core.data.fields import sentinel
+from core.data.render import Renderer, RenderError
+from core.data.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Stops:
+    """The texts of the tokens that end generation, longest first where one begins with another."""
+
+    texts: tuple[str, ...]
+
+    def first_in(self, literal: str, start: int = 0) -> tuple[int, int] | None:
+        """[start, end) of the turn end in a literal: the first stop, and an EOS right after it.
+
+        Phi-3 prints `<|end|>` and, once at the end, EOS: the model stops on EOS, so it belongs to the turn.
+        """
+        if not self.texts:
+            return None
+        pattern = self._pattern()
+        first = pattern.search(literal, start)
+        if first is None:
+            return None
+        end = first.end()
+        while following := re.compile(rf"\s*(?:{pattern.pattern})").match(literal, end):
+            end = following.end()
+        return first.start(), end
+
+    def _pattern(self) -> re.Pattern[str]:
+        return re.compile("|".join(re.escape(text) for text in sorted(self.texts, key=len, reverse=True)))
+
+
+def find_stops(tokenizer: Tokenizer, renderer: Renderer) -> Stops:
+    """EOS, the generation config's stop tokens, and the first added token after an answer in probe chats."""
+    texts = list(tokenizer.stop_texts)
+    added = sorted(tokenizer.added, key=len, reverse=True)
+    if added:
+        pattern = re.compile("|".join(map(re.escape, added)))
+        for after in _after_answers(renderer):
+            match = pattern.search(after)
+            if match and match[0] not in texts:
+                texts.append(match[0])
+    return Stops(tuple(texts))
+
+
+def _after_answers(renderer: Renderer) -> list[str]:
+    """What follows an answer, or a tool call, up to the next message or the end."""
+    ask: dict[str, Any] = {"role": "user", "content": sentinel(0)}
+    answer: dict[str, Any] = {"role": "assistant", "content": sentinel(1)}
+    again: dict[str, Any] = {"role": "user", "content": sentinel(2)}
+    function = {"name": "probe", "arguments": {"text": sentinel(1)}}
+    call: dict[str, Any] = {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"id": "probe0000", "type": "function", "function": function}],
+    }
+    result: dict[str, Any] = {
+        "role": "tool",
+        "tool_call_id": "probe0000",
+        "name": "probe",
+        "content": sentinel(2),
+    }
+    texts = []
+    for chat in ([ask, answer, again], [ask, answer], [ask, call, result]):
+        try:
+            text = renderer.render(chat, None, {})
+        except RenderError:
+            continue
+        _, found, rest = text.partition(sentinel(1))
+        if found:
+            texts.append(rest.partition(sentinel(2))[0])
+    return texts

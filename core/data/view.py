@@ -1,0 +1,232 @@
+"""One row as it will be trained: every token with its id, place, part, label and the reason in words.
+
+It goes through the same draft, encoding and labelling as the whole set; only what is shown is added.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.data.convert import to_conversation
+from core.data.drafting import Draft, Drafter
+from core.data.encode import encoder_for
+from core.data.parts import rendering_of
+from core.data.reasons import reason_of
+from core.data.rowpass import Labelled, label_conversations
+from core.data.rows import Rows, read_rows
+from core.data.templates import choose_template
+from core.data.tokenizer import Tokenizer, load_tokenizer
+from core.data.types import IGNORED, Conversation, Rendering, Row, RowProblem, Span, Token
+from core.errors import UsageError
+from core.recipe import DataSection, Recipe
+
+_NO_SPAN = Span(0, 0, "content", "", -1)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownRow:
+    """A row and its tokens. `kept` of them are trained on; the rest lies past max_length.
+
+    `problem` says why the row is not trained at all; it is empty for a row that is.
+    """
+
+    row: int
+    raw: Any
+    where: str  # file and line
+    how: str  # how the record was read, in words
+    conversation: Conversation | None
+    rendering: Rendering
+    tokens: tuple[Token, ...]
+    kept: int
+    loss_on: str
+    template: str
+    stop_ids: frozenset[int]
+    problem: str = ""
+
+    @property
+    def input_ids(self) -> list[int]:
+        return [token.id for token in self.tokens[: self.kept]]
+
+    @property
+    def labels(self) -> list[int]:
+        return [token.label for token in self.tokens[: self.kept]]
+
+    @property
+    def trained(self) -> int:
+        return sum(token.label != IGNORED for token in self.tokens[: self.kept])
+
+    def to_json(self) -> dict[str, Any]:
+        """The shape of `tunedeck show --json`; documented in docs/labels.md."""
+        return {
+            "row": self.row,
+            "where": self.where,
+            "how": self.how,
+            "problem": self.problem,
+            "loss_on": self.loss_on,
+            "template": self.template,
+            "input_ids": self.input_ids,
+            "labels": self.labels,
+            "text": self.rendering.text,
+            "full_length": len(self.tokens),
+            "tokens": [
+                {
+                    "id": token.id,
+                    "text": token.text,
+                    "label": token.label,
+                    "role": token.role,
+                    "message": token.message,
+                    "part": token.part,
+                    "reason": token.reason,
+                    "span": list(token.span),
+                }
+                for token in self.tokens
+            ],
+        }
+
+
+def show_row(
+    recipe: Recipe,
+    model_folder: Path,
+    number: int,
+    progress: Any = None,
+    *,
+    workspace: Path | None = None,
+) -> ShownRow:
+    """Row `number` (from 0) as the recipe trains it.
+
+    Raises UsageError for a number the source does not have, TunedeckError for a source, tokenizer or
+    template that cannot be used. What is wrong with the row itself is in `problem`.
+    """
+    rows = _opened(recipe.data.source, workspace, recipe.data)
+    if not 0 <= number < len(rows):
+        raise UsageError(
+            f"there is no row {number}", where=recipe.data.source, fix=f"rows go from 0 to {len(rows) - 1}"
+        )
+    tokenizer = load_tokenizer(model_folder, trust_remote_code=recipe.model.trust_remote_code)
+    drafter = _drafter(recipe.data, tokenizer, workspace)
+    return shown(rows[number], recipe.data, drafter)
+
+
+def shown(row: Row, section: DataSection, drafter: Drafter) -> ShownRow:
+    """One read row through draft, encoding and labels."""
+    conversation = to_conversation(row, section)
+    where = f"{row.file}:{row.line}"
+    template = drafter.template.name if drafter.template else "none"
+    empty = Rendering("", (), False, ())
+    stop_ids = frozenset(
+        drafter.tokenizer.added[text] for text in drafter.stops.texts if text in drafter.tokenizer.added
+    )
+    if isinstance(conversation, RowProblem):
+        return ShownRow(
+            row.number,
+            row.raw,
+            where,
+            "",
+            None,
+            empty,
+            (),
+            0,
+            section.loss_on,
+            template,
+            stop_ids,
+            conversation.cause,
+        )
+    batch = label_conversations([conversation], drafter, encoder_for(drafter.tokenizer), align=True)
+    draft = batch.drafts[0]
+    bos = str(drafter.tokenizer.special_texts.get("bos_token", ""))
+    rendering = rendering_of(draft, drafter.stops, bos)
+    tokens = _tokens(batch, rendering, conversation, section, drafter.tokenizer)
+    return ShownRow(
+        row.number,
+        row.raw,
+        where,
+        conversation.how,
+        conversation,
+        rendering,
+        tokens,
+        min(len(tokens), section.max_length),
+        draft.loss.mode,
+        template,
+        stop_ids,
+        draft.problem,
+    )
+
+
+def _tokens(
+    batch: Labelled,
+    rendering: Rendering,
+    conversation: Conversation,
+    section: DataSection,
+    tokenizer: Tokenizer,
+) -> tuple[Token, ...]:
+    draft, encoded = batch.drafts[0], batch.encoded
+    if not len(encoded.ids):
+        return ()
+    starts, ends = _characters(draft, batch)
+    span_starts = [span.start for span in rendering.spans]
+    tokens = []
+    for index, (number, label) in enumerate(zip(encoded.ids.tolist(), batch.labels.tolist(), strict=True)):
+        place = (int(starts[index]), int(ends[index]))
+        span = _span_at(rendering, span_starts, place)
+        reason = reason_of(draft, span, conversation, label != IGNORED, index >= section.max_length, section)
+        tokens.append(
+            Token(
+                number, tokenizer.token_text(number), label, span.role, span.message, span.part, reason, place
+            )
+        )
+    return tuple(tokens)
+
+
+def _characters(draft: Draft, batch: Labelled) -> tuple[np.ndarray, np.ndarray]:
+    """The character place of every token; all 0 where the tokenizer cannot say."""
+    encoded = batch.encoded
+    if encoded.starts is None or encoded.ends is None or draft.source == "tokens":
+        nothing: np.ndarray = np.zeros(len(encoded.ids), dtype=np.int64)
+        return nothing, nothing
+    return encoded.starts, encoded.ends
+
+
+def _span_at(rendering: Rendering, span_starts: list[int], place: tuple[int, int]) -> Span:
+    """The span a token belongs to: the one that holds most of it."""
+    if not rendering.spans:
+        return _NO_SPAN
+    first = max(bisect_right(span_starts, place[0]) - 1, 0)
+    best, most = rendering.spans[first], -1
+    for span in rendering.spans[first:]:
+        if span.start >= max(place[1], place[0] + 1):
+            break
+        shared = min(span.end, place[1]) - max(span.start, place[0])
+        if shared > most:
+            best, most = span, shared
+    return best
+
+
+@lru_cache(maxsize=4)
+def _opened_at(source: str, workspace: Path | None, section: str, _state: tuple[Any, ...]) -> Rows:
+    return read_rows(source, workspace, DataSection.model_validate_json(section))
+
+
+def _opened(source: str, workspace: Path | None, section: DataSection) -> Rows:
+    """The source's rows, opened once while its file does not change."""
+    path = (workspace or Path.cwd()) / Path(source).expanduser()
+    state: tuple[Any, ...] = ()
+    if path.is_file():
+        stat = path.stat()
+        state = (stat.st_size, stat.st_mtime_ns)
+    return _opened_at(source, workspace, section.model_dump_json(), state)
+
+
+@lru_cache(maxsize=8)
+def _drafter_of(section: str, tokenizer: Tokenizer, template: Any) -> Drafter:
+    return Drafter(DataSection.model_validate_json(section), tokenizer, template)
+
+
+def _drafter(section: DataSection, tokenizer: Tokenizer, workspace: Path | None) -> Drafter:
+    template = choose_template(section.template, tokenizer, workspace)
+    return _drafter_of(section.model_dump_json(), tokenizer, template)
