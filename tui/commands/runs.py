@@ -118,6 +118,7 @@ def stop(
 ) -> None:
     """Stop a run at the end of its step, after saving it."""
     from core.runs import control
+    from core.runs.follow import wait_for_end
 
     chosen = _living(ctx, run)
     if kill:
@@ -129,6 +130,7 @@ def stop(
         say("killed")
     else:
         _ask(chosen, "stop-and-save" if save else "stop", wait_seconds)
+    wait_for_end(chosen, wait_seconds)
     _show(chosen, as_json)
 
 
