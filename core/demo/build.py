@@ -43,6 +43,7 @@ def build_model(folder: Path = paths.MODEL, schedule: learn.Schedule | None = No
         max_new_tokens=128,
     )
     model.to(torch.bfloat16).save_pretrained(folder)
+    (folder / "model.safetensors").chmod(0o644)  # safetensors writes files that only their owner may read
     log.info("%d bytes in %s", sum(path.stat().st_size for path in folder.iterdir()), folder)
 
 

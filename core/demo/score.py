@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,19 +41,28 @@ def read_requests(path: Path) -> list[Request]:
     return [Request(prompt=messages[:-1], answer=messages[-1]["content"]) for messages in turns]
 
 
-def score(model_folder: Path = paths.MODEL, adapter: Path | None = None) -> Scores:
+def score(
+    model_folder: Path = paths.MODEL,
+    adapter: Path | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Scores:
     """Answer every held-out request greedily and compare with the right answers, letter by letter.
 
-    With an adapter the model is loaded once more under it, and asked with the adapter on and off.
+    With an adapter the same model is asked again under it, with the adapter on and off. `progress` is told
+    in words what is being measured.
     """
+    tell = progress or (lambda words: None)
+    tell("base model")
     model, tokenizer = load(model_folder)
     plain, yoda = read_requests(paths.REPEAT_HELD_OUT), read_requests(paths.HELD_OUT)
     said = answers(model, tokenizer, [request.prompt for request in plain])
     base = Scores(base_repeats=exact(said, plain), base_yoda=exact(said, yoda))
     if adapter is None:
         return base
+    tell("tuned model")
     tuned = with_adapter(model, adapter)
     tuned_said = answers(tuned, tokenizer, [request.prompt for request in yoda])
+    tell("adapter switched off")
     with tuned.disable_adapter():
         off_said = answers(tuned, tokenizer, [request.prompt for request in plain])
     return Scores(base.base_repeats, base.base_yoda, exact(tuned_said, yoda), exact(off_said, plain))
