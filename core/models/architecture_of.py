@@ -12,8 +12,11 @@ from core.models.architecture import Architecture, Linear, Module
 from core.models.families import FORMULAS
 from core.models.families.blocks import head_dim, kv_heads
 from core.models.known import completed
-from core.models.layer_kinds import layer_kinds, rope_in_words
+from core.models.layer_kinds import layer_kinds, rope_in_words, window_of
 from core.models.parts import parameters_of
+
+# Names of the MLP's inner size, in different families.
+_INNER = ("intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size")
 
 
 def read_model(folder: Path) -> Architecture:
@@ -58,7 +61,7 @@ def read_architecture(config: Mapping[str, Any]) -> Architecture:
 def by_formula(values: dict[str, Any]) -> Architecture | None:
     """The architecture of a completed config, or None where no formula is certain."""
     formula = FORMULAS.get(values["model_type"])
-    if formula is None:
+    if formula is None or _is_unusual(values):
         return None
     try:
         parts = formula(values)
@@ -68,6 +71,12 @@ def by_formula(values: dict[str, Any]) -> Architecture | None:
             f"the config of this {values['model_type']} model lacks or mistypes a value ({error})",
             fix="compare it with the config.json of the model it was made from",
         ) from None
+
+
+def _is_unusual(v: Mapping[str, Any]) -> bool:
+    """Options that add weights in a way the formulas leave out."""
+    learned_activation = "xielu" in (v.get("hidden_act"), v.get("activation_function"))
+    return bool(v.get("add_cross_attention")) or (learned_activation and v["model_type"] != "apertus")
 
 
 def _assembled(v: dict[str, Any], parts: list[Any]) -> Architecture:
@@ -82,20 +91,17 @@ def _assembled(v: dict[str, Any], parts: list[Any]) -> Architecture:
         family=v["model_type"],
         vocab_size=v["vocab_size"],
         hidden_size=v["hidden_size"],
-        intermediate_size=v.get("intermediate_size")
-        or v.get("ffn_dim")
-        or v.get("n_inner")
-        or 4 * v["hidden_size"],
+        intermediate_size=next((v[key] for key in _INNER if v.get(key)), 4 * v["hidden_size"]),
         layers=v["num_hidden_layers"],
         heads=v["num_attention_heads"],
         kv_heads=kv_heads(v),
-        head_dim=head_dim(v),
-        context_length=v["max_position_embeddings"],
+        head_dim=v["qk_rope_head_dim"] if v.get("kv_lora_rank") else head_dim(v),
+        context_length=v.get("max_position_embeddings") or v.get("max_seq_len") or 0,
         tied=tied,
         parameters=parameters_of(parts, tied=tied),
         linears=linears,
         layer_kinds=kinds,
-        sliding_window=v.get("sliding_window") if "sliding" in kinds else None,
+        sliding_window=window_of(v) if "sliding" in kinds else None,
         qk_norm=any(module.name.endswith((".q_norm", ".q_layernorm")) for module in modules),
         experts=experts,
         experts_per_token=v.get("num_experts_per_tok") or 0 if experts else 0,

@@ -31,6 +31,11 @@ def decoder_types() -> tuple[str, ...]:
     return tuple(_table()["decoders"])
 
 
+def decoder_defaults(model_type: str) -> dict[str, Any]:
+    """The keys that transformers gives a config of this type when its file leaves them out."""
+    return dict(_table()["decoders"][model_type]["defaults"])
+
+
 def kind_of(model_type: str) -> str:
     """`decoder`, `encoder-decoder`, `encoder`, `vision-language`, `other`, or `unknown`."""
     table = _table()
@@ -64,8 +69,8 @@ def completed(config: Mapping[str, Any]) -> dict[str, Any]:
         outer = {key: config[key] for key in ("dtype", "torch_dtype") if config.get(key)}
         return completed({**outer, **config["text_config"]})
     names: dict[str, str] = entry["names"]
-    values: dict[str, Any] = dict(entry["defaults"])
-    for key, value in config.items():
+    values: dict[str, Any] = {}
+    for key, value in [*entry["defaults"].items(), *config.items()]:
         values[names.get(key, key)] = value
     for common, own in names.items():
         values.setdefault(common, values.get(own))

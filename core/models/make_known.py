@@ -77,7 +77,10 @@ def known_types() -> dict[str, Any]:
         elif name in _NOT_TEXT or not _is_causal(causal[name]):
             others[name] = "other"
         else:
-            decoders[name] = {"defaults": _defaults(config), "names": dict(config.attribute_map)}
+            decoders[name] = {
+                "defaults": _defaults(config) | _rope(config),
+                "names": dict(config.attribute_map),
+            }
             if several:
                 decoders[name]["text_only"] = True
     return {"transformers": __version__, "decoders": decoders, "others": others}
@@ -114,6 +117,16 @@ def _defaults(config: Any) -> dict[str, Any]:
         if isinstance(value, (int, float, str, bool, list, dict, tuple)) or value is None:
             values[field.name] = value
     return values
+
+
+def _rope(config: Any) -> dict[str, Any]:
+    """The scaling of positions a config gets when its file names none, if it is not the plain one."""
+    try:
+        scaling = config().rope_parameters
+    except Exception:  # some configs cannot be built without arguments
+        return {}
+    plain = not isinstance(scaling, dict) or scaling.get("rope_type", "default") == "default"
+    return {} if plain else {"rope_parameters": scaling}
 
 
 def table_text() -> str:

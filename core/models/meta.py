@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 from core.errors import TunedeckError
 from core.models.architecture import Architecture, Group, LayerKind, Linear, Module
+from core.models.families.blocks import kv_heads
 from core.models.known import completed
-from core.models.layer_kinds import layer_kinds, rope_in_words
+from core.models.layer_kinds import layer_kinds, rope_in_words, window_of
 from core.models.parts import Part, parameters_of
 
 
@@ -36,7 +38,7 @@ def count(config: dict[str, Any], progress: Callable[[Any], None] | None = None)
             f"transformers cannot build this {config.get('model_type')} model: {' '.join(first)}",
             fix="compare its config with the config.json of the model it was made from",
         ) from error
-    return architecture_of(model)
+    return replace(architecture_of(model), family=config["model_type"])
 
 
 def architecture_of(model: Any) -> Architecture:
@@ -59,7 +61,7 @@ def architecture_of(model: Any) -> Architecture:
         or 4 * config.hidden_size,
         layers=config.num_hidden_layers,
         heads=_first(values, "num_attention_heads", "n_head", "num_heads"),
-        kv_heads=_first(values, "num_key_value_heads", "num_kv_heads", "num_attention_heads", "n_head"),
+        kv_heads=kv_heads(values) if values.get("num_attention_heads") else 0,
         head_dim=_head_dim(values),
         context_length=_first(
             values, "max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length"
@@ -68,7 +70,7 @@ def architecture_of(model: Any) -> Architecture:
         parameters=parameters_of(parts, tied=tied),
         linears=linears,
         layer_kinds=kinds,
-        sliding_window=values.get("sliding_window") if "sliding" in kinds else None,
+        sliding_window=window_of(values) if "sliding" in kinds else None,
         qk_norm=any(re.search(r"\.(q|query)_?(layer)?norm$", one.name) for one in modules),
         experts=experts,
         experts_per_token=_first(values, "num_experts_per_tok", "moe_topk", "moe_k", "top_k_experts")
@@ -94,32 +96,27 @@ def parts_of(model: Any) -> tuple[list[Part], str]:
     embedding_in, head_module = model.get_input_embeddings(), model.get_output_embeddings()
     parts, head, seen = [], "", set()
     for name, module in model.named_modules():
-        own = list(module.named_parameters(recurse=False))
-        if not own:
+        weights = list(module.parameters(recurse=False))
+        if not weights:
             continue
+        # Weights may be shared (a tied head, a block used twice); they count where they come first.
+        own = sum(weight.numel() for weight in weights if id(weight) not in seen)
+        seen |= {id(weight) for weight in weights}
         if module is head_module:
-            head = name
+            head, group = name, "head"
+        else:
+            group = "embedding" if module is embedding_in else _group(name, module)
         if isinstance(module, torch.nn.Linear) and len(module.weight.shape) == 2:
-            shape = (module.in_features, module.out_features)
-            one: Linear | Module = Linear(name, *shape, module.bias is not None)
+            one: Linear | Module = Linear(
+                name, module.in_features, module.out_features, module.bias is not None
+            )
         elif isinstance(module, Conv1D):
             one = Linear(name, module.nx, module.nf, True)
         else:
-            # Other tables may share the input embedding's weights; count shared weights once.
-            count = sum(parameter.numel() for _, parameter in own if id(parameter) not in seen)
+            count = sum(weight.numel() for weight in weights)
             table = tuple(module.weight.shape) if isinstance(module, torch.nn.Embedding) else None
-            one = Module(name, "other", count, table)
-        seen |= {id(parameter) for _, parameter in own}
-        group: Group = (
-            "head"
-            if module is head_module
-            else "embedding"
-            if module is embedding_in
-            else _group(name, module)
-        )
-        if isinstance(one, Module):
-            one = Module(one.name, group, one.parameters, one.embedding)
-        parts.append(Part(group, one))
+            one = Module(name, group, count, table)
+        parts.append(Part(group, one, own))
     return parts, head
 
 
@@ -156,7 +153,7 @@ def _group(name: str, module: Any) -> Group:
 
 def _values(config: Any) -> dict[str, Any]:
     values: dict[str, Any] = config.to_dict()
-    for common in config.attribute_map:
+    for common in (*config.attribute_map, "num_hidden_layers"):
         values.setdefault(common, getattr(config, common, None))
     return values
 
@@ -169,7 +166,7 @@ def _kinds(values: dict[str, Any]) -> tuple[LayerKind, ...]:
 
 
 def _head_dim(values: dict[str, Any]) -> int:
-    given = _first(values, "head_dim", "v_head_dim")
+    given = _first(values, "qk_rope_head_dim") if values.get("kv_lora_rank") else _first(values, "head_dim")
     heads = _first(values, "num_attention_heads", "n_head", "num_heads")
     return given or (values["hidden_size"] // heads if heads else 0)
 

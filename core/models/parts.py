@@ -10,14 +10,18 @@ from core.models.architecture import Group, Linear, Module, Parameters
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One module with weights, the group it counts in, and its shape if it is a linear layer."""
+    """One module with weights, and the group it counts in.
+
+    `own` is how many of its weights no earlier module holds; None means all of them.
+    """
 
     group: Group
     module: Module | Linear
+    own: int | None = None
 
     @property
     def parameters(self) -> int:
-        return self.module.parameters
+        return self.module.parameters if self.own is None else self.own
 
 
 def linear(name: str, group: Group, inputs: int, outputs: int, bias: bool = False) -> Part:
@@ -47,7 +51,7 @@ def parameters_of(parts: Iterable[Part], *, tied: bool) -> Parameters:
     )
     for part in parts:
         count = part.parameters
-        if part.group == "head" and tied and isinstance(part.module, Linear):
+        if part.own is None and part.group == "head" and tied and isinstance(part.module, Linear):
             count -= part.module.inputs * part.module.outputs
         counts[part.group] += count
     return Parameters(**counts, tied=tied)

@@ -10,9 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from core.models.families import gpt, llama, mixtures, parallel
+from core.models.families import deepseek, gpt, llama, mixtures, parallel
 from core.models.parts import Part
 
 Formula = Callable[[dict[str, Any]], list[Part]]
 
-FORMULAS: dict[str, Formula] = {**llama.FORMULAS, **gpt.FORMULAS, **parallel.FORMULAS, **mixtures.FORMULAS}
+FORMULAS: dict[str, Formula] = {
+    **llama.FORMULAS,
+    **gpt.FORMULAS,
+    **parallel.FORMULAS,
+    **mixtures.FORMULAS,
+    **deepseek.FORMULAS,
+}

@@ -19,31 +19,39 @@ def head_dim(v: Values) -> int:
 
 
 def kv_heads(v: Values) -> int:
-    """Key and value heads: as given, else as many as query heads."""
-    return int(v.get("num_key_value_heads") or v["num_attention_heads"])
+    """Key and value heads: as given, else as many as query heads; one under multi-query attention."""
+    if v.get("multi_query") and not v.get("new_decoder_architecture"):
+        return 1
+    return int(v.get("num_key_value_heads") or v.get("num_kv_heads") or v["num_attention_heads"])
 
 
 @dataclass(frozen=True, slots=True)
 class Attention:
     """Separate q, k, v and output projections.
 
-    `qk_norm`: "head" norms each head's vector, "all" the whole projection, "heads" one norm per head.
+    `qk_norm`: "head" norms each head's vector, "all" the whole projection.
     """
 
     bias: bool = False
     output_bias: bool = False
     output: str = "o_proj"
     qk_norm: Literal["", "head", "all"] = ""
-    place: str = "self_attn"
+    square_output: bool = False
 
     def parts(self, v: Values, layer: str) -> list[Part]:
-        at, hidden = f"{layer}.{self.place}", v["hidden_size"]
+        at, hidden = f"{layer}.self_attn", v["hidden_size"]
         queries, keys = v["num_attention_heads"] * head_dim(v), kv_heads(v) * head_dim(v)
         found = [
             linear(f"{at}.q_proj", "attention", hidden, queries, self.bias),
             linear(f"{at}.k_proj", "attention", hidden, keys, self.bias),
             linear(f"{at}.v_proj", "attention", hidden, keys, self.bias),
-            linear(f"{at}.{self.output}", "attention", queries, hidden, self.output_bias),
+            linear(
+                f"{at}.{self.output}",
+                "attention",
+                hidden if self.square_output else queries,
+                hidden,
+                self.output_bias,
+            ),
         ]
         if self.qk_norm:
             whole = self.qk_norm == "all"
