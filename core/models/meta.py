@@ -94,7 +94,9 @@ def parts_of(model: Any) -> tuple[list[Part], str]:
     from transformers.pytorch_utils import Conv1D
 
     embedding_in, head_module = model.get_input_embeddings(), model.get_output_embeddings()
-    parts, head, seen = [], "", set()
+    parts: list[Part] = []
+    head, seen = "", set[int]()
+    group: Group
     for name, module in model.named_modules():
         weights = list(module.parameters(recurse=False))
         if not weights:
