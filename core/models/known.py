@@ -36,6 +36,11 @@ def decoder_defaults(model_type: str) -> dict[str, Any]:
     return dict(_table()["decoders"][model_type]["defaults"])
 
 
+def experts_as_layers(model_type: str) -> str:
+    """PEFT's name for how it maps old expert layer names of this family; empty if it does not."""
+    return str(_table()["experts_as_layers"].get(model_type, ""))
+
+
 def kind_of(model_type: str) -> str:
     """`decoder`, `encoder-decoder`, `encoder`, `vision-language`, `other`, or `unknown`."""
     table = _table()

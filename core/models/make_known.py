@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from core.models.known import KNOWN_FILE
@@ -83,13 +84,30 @@ def known_types() -> dict[str, Any]:
             }
             if several:
                 decoders[name]["text_only"] = True
-    return {"transformers": __version__, "decoders": decoders, "others": others}
+    return {
+        "transformers": __version__,
+        "decoders": decoders,
+        "others": others,
+        "experts_as_layers": _experts_as_layers(decoders),
+    }
 
 
 # Decoders that write sound, or read pictures beside text: they need more than tokens.
 _NOT_TEXT = frozenset(
     {"musicgen", "musicgen_melody", "trocr", "git", "fuyu", "moshi", "phi4_multimodal", "blt", "mllama"}
 )
+
+
+def _experts_as_layers(decoders: Iterable[str]) -> dict[str, str]:
+    """Families whose old expert layer names PEFT maps to stacked parameters, and the mapping's name."""
+    from peft.utils import transformers_weight_conversion as conversion
+
+    patterns, known = conversion._MODEL_TO_CONVERSION_PATTERN, conversion._MOE_TARGET_MODULE_MAPPING
+    return {
+        name: patterns[name]
+        for name in decoders
+        if patterns.get(name) in known and conversion.get_checkpoint_conversion_mapping(name) is not None
+    }
 
 
 def _is_causal(class_name: str) -> bool:
@@ -134,7 +152,8 @@ def table_text() -> str:
     table = known_types()
     lines = [f'{{"transformers": {json.dumps(table["transformers"])},', '"decoders": {']
     lines.append(",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in table["decoders"].items()))
-    lines.append(f'}},\n"others": {json.dumps(table["others"])}}}\n')
+    lines.append(f'}},\n"experts_as_layers": {json.dumps(table["experts_as_layers"])},')
+    lines.append(f'"others": {json.dumps(table["others"])}}}\n')
     return "\n".join(lines)
 
 

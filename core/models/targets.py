@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from core.errors import UsageError
 from core.models.architecture import Architecture, Linear, Module
+from core.models.expert_targets import ExpertAdapter, converts, resolve
 from core.recipe import LORA_METHODS, TunerSection
 
 DTYPE_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -49,14 +50,19 @@ def matched(
 
     Raises UsageError if nothing matches, or if a name also stands for something that cannot carry an adapter.
     """
-    linears, tables = _matched(architecture, targets, tuple(modules_to_save))
-    if not linears and not tables:
+    linears, tables, experts = _matched(architecture, targets, tuple(modules_to_save))
+    if not linears and not tables and not experts:
         raise UsageError(
             f"no linear layer of this {architecture.family} model is named by {_in_words(targets)}",
             where="tuner.targets",
             fix=f"its layers are {', '.join(kinds_of_layer(architecture))}",
         )
     return linears
+
+
+def adapted_experts(architecture: Architecture, targets: str | Iterable[str]) -> tuple[ExpertAdapter, ...]:
+    """The adapters LoRA puts on stacked expert weights and routers; empty for most models."""
+    return resolve(architecture, targets).experts if converts(architecture) else ()
 
 
 def trainable_parameters(
@@ -131,6 +137,11 @@ def saved_whole(architecture: Architecture, modules_to_save: Iterable[str]) -> t
 def traps(architecture: Architecture, tuner: TunerSection) -> list[str]:
     """What a person should know before training these targets on this model; empty if nothing."""
     found = []
+    if tuner.method in LORA_METHODS and adapted_experts(architecture, tuner.targets):
+        found.append(
+            "these targets put adapters on every expert and on the router: many parameters, few tokens each; "
+            "training attention alone is the usual choice for a mixture of experts"
+        )
     saved = {one.name.rsplit(".", 1)[-1] for one in saved_whole(architecture, tuner.modules_to_save)}
     head = architecture.head.rsplit(".", 1)[-1]
     if architecture.tied and saved & {head, "embed_tokens", "wte", "embed_in", "word_embeddings"}:
@@ -145,9 +156,13 @@ def traps(architecture: Architecture, tuner: TunerSection) -> list[str]:
 
 
 def _adapter(architecture: Architecture, tuner: TunerSection, dtype: str, quantization: str) -> Trainable:
-    linears, tables = _matched(architecture, tuner.targets, tuple(tuner.modules_to_save))
-    if not linears and not tables:
-        matched(architecture, tuner.targets, tuner.modules_to_save)
+    saved_names = tuple(tuner.modules_to_save)
+    lora = tuner.method in LORA_METHODS
+    linears, tables, experts = _matched(architecture, tuner.targets, saved_names, lora=lora)
+    if not linears and not tables and not experts:
+        matched(architecture, tuner.targets, saved_names)
+    if experts and (tuner.dropout or tuner.method == "dora"):
+        raise _experts_refuse(architecture, tuner)
     copies = saved_whole(architecture, tuner.modules_to_save)
     copied = sum(one.parameters for one in copies)
     wide = DTYPE_BYTES[_adapter_dtype(tuner, quantization)]
@@ -158,6 +173,7 @@ def _adapter(architecture: Architecture, tuner: TunerSection, dtype: str, quanti
     else:
         count = sum(tuner.rank * (one.inputs + one.outputs) for one in linears)
         count += sum(tuner.rank * sum(one.embedding) for one in tables if one.embedding)
+        count += sum(one.parameters(tuner.rank) for one in experts)
         if tuner.method == "dora":
             magnitudes = sum(one.outputs for one in linears)
     saved = count * wide + magnitudes * DTYPE_BYTES["float32"] + copied * DTYPE_BYTES[dtype]
@@ -166,8 +182,20 @@ def _adapter(architecture: Architecture, tuner: TunerSection, dtype: str, quanti
         named = [one for one in tables if set(tuner.targets) & set(_EMBEDDING_NAMES)]
         saved += sum(one.parameters for one in named) * DTYPE_BYTES[dtype]
     trainable = count + magnitudes + copied
-    names = (*(one.name for one in linears), *(one.name for one in tables), *(one.name for one in copies))
+    names = tuple(one.name for found in (linears, experts, tables, copies) for one in found)
     return Trainable(trainable, architecture.parameters.total + trainable, saved, names)
+
+
+def _experts_refuse(architecture: Architecture, tuner: TunerSection) -> UsageError:
+    """PEFT's adapters on stacked expert weights know neither dropout nor DoRA."""
+    key, value = ("tuner.dropout", "0.0") if tuner.dropout else ("tuner.method", '"lora"')
+    attention = [name for name in kinds_of_layer(architecture) if name.endswith("_proj")][:4]
+    return UsageError(
+        f"these targets reach the experts of this {architecture.family} model, which take no "
+        f"{'dropout' if tuner.dropout else 'DoRA'}",
+        where=key,
+        fix=f"use {key} = {value}, or train attention alone: tuner.targets = {attention}".replace("'", '"'),
+    )
 
 
 def _adapter_dtype(tuner: TunerSection, quantization: str) -> str:
@@ -178,9 +206,17 @@ def _adapter_dtype(tuner: TunerSection, quantization: str) -> str:
 
 
 def _matched(
-    architecture: Architecture, targets: str | Iterable[str], modules_to_save: tuple[str, ...]
-) -> tuple[tuple[Linear, ...], tuple[Module, ...]]:
-    """Linear layers and embedding tables that the targets name."""
+    architecture: Architecture,
+    targets: str | Iterable[str],
+    modules_to_save: tuple[str, ...],
+    *,
+    lora: bool = True,
+) -> tuple[tuple[Linear, ...], tuple[Module, ...], tuple[ExpertAdapter, ...]]:
+    """Linear layers, embedding tables and stacked expert weights that the targets name."""
+    experts: tuple[ExpertAdapter, ...] = ()
+    if lora and converts(architecture):
+        resolved = resolve(architecture, targets)
+        targets, experts = resolved.names, resolved.experts
     if targets == "all-linear":
         wanted = {one.name for one in architecture.linears if one.name != architecture.head}
     elif isinstance(targets, str):
@@ -203,7 +239,7 @@ def _matched(
             fix=f'train it whole: tuner.modules_to_save = ["{refused[0].rsplit(".", 1)[-1]}"]',
         )
     linears = tuple(one for one in architecture.linears if one.name in wanted)
-    return linears, tuple(one for one in architecture.modules if one.name in wanted)
+    return linears, tuple(one for one in architecture.modules if one.name in wanted), experts
 
 
 def _with_parents(name: str) -> list[str]:

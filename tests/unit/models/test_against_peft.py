@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from core.errors import UsageError
 from core.models.architecture_of import read_architecture
-from core.models.targets import feedforward_outputs, matched, trainable_parameters
+from core.models.targets import feedforward_outputs, matched, trainable_parameters, traps
 from core.recipe import TunerSection
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -34,11 +35,21 @@ SMALL: dict[str, dict[str, Any]] = {
         "vocab_size": 99, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
         "num_attention_heads": 4, "num_key_value_heads": 2, "num_local_experts": 3,
     },
+    "qwen2_moe": {
+        "vocab_size": 99, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "num_experts": 3, "moe_intermediate_size": 24,
+        "shared_expert_intermediate_size": 40, "mlp_only_layers": [1], "num_experts_per_tok": 2,
+    },
 }  # fmt: skip
 
 CASES: list[tuple[str, dict[str, Any]]] = [
-    *((family, {"method": "lora", "rank": 4}) for family in SMALL),
-    *((family, {"method": "dora", "rank": 4}) for family in SMALL),
+    *((family, {"method": "lora", "rank": 4, "dropout": 0.0}) for family in SMALL),
+    *((family, {"method": "dora", "rank": 4}) for family in SMALL if family not in ("mixtral", "qwen2_moe")),
+    ("mixtral", {"method": "lora", "rank": 4, "dropout": 0.0, "targets": ["q_proj", "w1", "w3"]}),
+    ("mixtral", {"method": "lora", "rank": 4, "dropout": 0.0, "targets": "re:.*layers\\.1\\..*(q_proj|w2)"}),
+    ("mixtral", {"method": "dora", "rank": 4, "targets": ["q_proj", "v_proj"]}),
+    ("qwen2_moe", {"method": "lora", "rank": 4, "dropout": 0.0, "targets": ["o_proj", "down_proj"]}),
+    ("qwen2_moe", {"method": "lora", "rank": 4, "targets": ["shared_expert_gate", "q_proj"]}),
     *((family, {"method": "ia3"}) for family in ("llama", "gpt2", "opt")),
     *((family, {"method": "prefix", "virtual_tokens": 5}) for family in ("llama", "gpt2", "qwen2")),
     *((family, {"method": "prompt", "virtual_tokens": 5}) for family in ("llama", "gpt2")),
@@ -74,6 +85,17 @@ def test_counts_and_saved_bytes_equal_peft(family: str, settings: dict[str, Any]
     assert found.adapter_bytes == tensor_bytes(tmp_path / "adapter_model.safetensors")
 
 
+def test_experts_take_no_dropout_and_no_dora() -> None:
+    mixtral = read_architecture({"model_type": "mixtral", **SMALL["mixtral"]})
+    with pytest.raises(UsageError, match=r"no dropout\nuse tuner.dropout = 0.0, or .*q_proj"):
+        trainable_parameters(mixtral, TunerSection(dropout=0.05))
+    with pytest.raises(UsageError, match="no DoRA"):
+        trainable_parameters(mixtral, TunerSection(method="dora", dropout=0.0))
+    with pytest.raises(UsageError, match="w1 cannot be trained without w3"):
+        trainable_parameters(mixtral, TunerSection(targets=["w1"], dropout=0.0))
+    assert "every expert" in traps(mixtral, TunerSection())[0]
+
+
 def peft_config(architecture: Any, tuner: TunerSection) -> Any:
     import peft
 
@@ -95,6 +117,7 @@ def peft_config(architecture: Any, tuner: TunerSection) -> Any:
         task_type="CAUSAL_LM",
         r=tuner.rank,
         target_modules=targets,
+        lora_dropout=tuner.dropout,
         modules_to_save=tuner.modules_to_save or None,
         use_dora=tuner.method == "dora",
     )
