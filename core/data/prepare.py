@@ -18,6 +18,7 @@ from core.data.convert import to_conversation
 from core.data.drafting import Drafter
 from core.data.encode import Encoder, encoder_for
 from core.data.heldout import HeldOut
+from core.data.lookup import remember
 from core.data.outcome import findings_of
 from core.data.rowpass import Kept, Outcome, Seconds, kept_rows, label_conversations, note_problem
 from core.data.rows import Rows, read_rows
@@ -111,6 +112,7 @@ def prepare(
     tokenizer = load_tokenizer(model_folder, trust_remote_code=recipe.model.trust_remote_code)
     drafter = Drafter(data, tokenizer, choose_template(data.template, tokenizer, workspace))
     digest = _digest(recipe, drafter, rows, eval_rows)
+    remember(recipe, model_folder, rows, eval_rows, digest)
     cache = cache_folder() / "prepared" / digest
     if (cache / "report.json").exists():
         if cache != out:

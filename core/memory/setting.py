@@ -91,7 +91,9 @@ def resolve(
     autocast = _autocast(recipe)
     length = _length(recipe, architecture, lengths)
     padding_free = recipe.data.packing in ("bfd", "bfd_split")
-    scored_share = lengths.trained_share if lengths is not None and device == "cuda" else 1.0
+    # A pack mixes many rows, so their mean share holds; one padded batch may be all answer.
+    mixed = lengths is not None and device == "cuda" and recipe.data.packing != "none"
+    scored_share = lengths.trained_share if lengths is not None and mixed else 1.0
     what = adapted(recipe.tuner, architecture)
     tokens = training.micro_batch * length
     return Setting(

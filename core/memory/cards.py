@@ -1,0 +1,84 @@
+"""GPUs people rent or own: memory as the driver reports it, and a price per hour to start from.
+
+Prices change: the table is where to start, a person's own `prices.toml` comes first. Memory is what torch
+reports as the card's total, which is less than the name says.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from core.errors import UsageError
+from core.memory.figure import GIB
+from core.workspace import state_folder
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One GPU type. `tflops` is dense 16-bit throughput on paper, `price` US dollars per hour, 0 if unknown."""
+
+    name: str
+    gib: float
+    tflops: float
+    price: float
+
+    @property
+    def bytes(self) -> int:
+        return int(self.gib * GIB)
+
+
+CARDS = (
+    Card("T4 16GB", 14.7, 65, 0.50),
+    Card("RTX 3090 24GB", 23.6, 71, 0.30),
+    Card("RTX 4090 24GB", 23.5, 165, 0.40),
+    Card("L4 24GB", 22.0, 121, 0.60),
+    Card("A10G 24GB", 22.0, 70, 1.00),
+    Card("RTX 5090 32GB", 31.3, 210, 0.80),
+    Card("A100 40GB", 39.5, 312, 1.20),
+    Card("L40S 48GB", 44.5, 362, 0.90),
+    Card("RTX A6000 48GB", 47.5, 155, 0.60),
+    Card("A100 80GB", 79.3, 312, 1.60),
+    Card("H100 80GB", 79.1, 989, 2.80),
+    Card("H200 141GB", 139.8, 989, 3.50),
+    Card("B200 180GB", 178.3, 2250, 5.00),
+)
+
+
+def prices_file() -> Path:
+    """Where a person's own prices are kept: `"H100 80GB" = 2.49`, one line per card."""
+    return state_folder() / "prices.toml"
+
+
+def cards() -> tuple[Card, ...]:
+    """The table, with a person's own prices laid over it. Raises UsageError for a file that is not TOML."""
+    path = prices_file()
+    try:
+        own = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        return CARDS
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"not TOML: {error}", where=str(path), fix='write lines such as "H100 80GB" = 2.49'
+        ) from None
+    return tuple(
+        replace(card, price=float(own[card.name])) if isinstance(own.get(card.name), int | float) else card
+        for card in CARDS
+    )
+
+
+def card_named(text: str) -> Card:
+    """The card a name means: "H100", "h100 80gb", "a100-40". Raises UsageError if none or several fit."""
+    words = re.findall(r"[a-z]+|\d+", text.lower())
+    found = [card for card in cards() if words and all(word in _words(card.name) for word in words)]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(card.name for card in found or cards())
+    what = f"{text!r} fits several GPUs" if found else f"{text!r} is not in the table of GPUs"
+    raise UsageError(what, where="--gpu", fix=f"name one of {names}, or give --memory 24GiB")
+
+
+def _words(name: str) -> set[str]:
+    return {*re.findall(r"[a-z]+|\d+", name.lower()), "nvidia", "geforce"}

@@ -1,0 +1,78 @@
+"""`tunedeck plan` and `tunedeck gpus` as a person calls them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.unit.memory.shapes import LLAMA_3_8B
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(LLAMA_3_8B))
+    return path
+
+
+def tunedeck(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "tui.cli", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_plans_from_a_bare_config_and_says_with_its_exit_code_whether_it_fits(config: Path) -> None:
+    found = tunedeck("plan", "--model", str(config), "--memory", "24GiB", "--json", cwd=config.parent)
+    assert found.returncode == 0, found.stderr
+    document = json.loads(found.stdout)
+    assert document["verdict"] == "fits"
+    assert document["available_bytes"] == 24 << 30
+    assert document["phases"]["step"]["weights"] == 2 * 8_030_261_248
+    too_small = tunedeck("plan", "--model", str(config), "--memory", "16GB", cwd=config.parent)
+    assert too_small.returncode == 3
+    assert too_small.stdout.startswith("does not fit: peak ")
+    assert max(map(len, too_small.stdout.splitlines()[4:14])) <= 80
+
+
+def test_options_that_contradict_and_cards_that_are_not_known_are_usage_errors(config: Path) -> None:
+    both = tunedeck("plan", "--model", str(config), "--gpu", "H100", "--memory", "24GiB", cwd=config.parent)
+    assert (both.returncode, both.stdout) == (2, "")
+    vague = tunedeck("plan", "--model", str(config), "--gpu", "A100", cwd=config.parent)
+    assert vague.returncode == 2
+    assert "A100 40GB, A100 80GB" in vague.stderr
+
+
+def test_a_config_without_heads_is_an_error_and_never_a_number(tmp_path: Path) -> None:
+    broken = {key: value for key, value in LLAMA_3_8B.items() if key != "hidden_size"}
+    (tmp_path / "config.json").write_text(json.dumps({**broken, "num_attention_heads": 0}))
+    found = tunedeck("plan", "--model", str(tmp_path / "config.json"), "--memory", "24GiB", cwd=tmp_path)
+    assert found.returncode != 0
+    assert found.stdout == ""
+    assert "Traceback" not in found.stderr
+
+
+def test_planning_imports_no_torch(config: Path) -> None:
+    code = (
+        "import sys; from tui.cli import app; import contextlib\n"
+        f"with contextlib.suppress(SystemExit): app(['plan', '--model', {str(config)!r}, '--memory', '80GB'])\n"
+        "print(sorted({'torch', 'transformers', 'trl', 'textual'} & set(sys.modules)))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-P", "-c", code], cwd=config.parent, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.splitlines()[-1] == "[]"
+
+
+def test_gpus_lists_the_host_last(tmp_path: Path) -> None:
+    found = tunedeck("gpus", "--json", cwd=tmp_path)
+    devices = json.loads(found.stdout)
+    assert devices[-1]["kind"] == "host"
+    assert devices[-1]["total_bytes"] > devices[-1]["free_bytes"] > 0
