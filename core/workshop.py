@@ -20,11 +20,12 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from core.errors import TunedeckError
+from core.errors import EXIT_FAILED, TunedeckError
 from core.workspace import state_folder
 
 
@@ -50,6 +51,7 @@ class Failure:
 
     job: int
     what: str
+    exit_code: int = EXIT_FAILED
 
 
 Message = Progress | Result | Failure
@@ -89,14 +91,16 @@ class Workshop:
                 self._open_jobs.remove(message.job)
         return messages
 
-    def wait(self, job: int) -> Any:
+    def wait(self, job: int, on_progress: Callable[[Any], None] | None = None) -> Any:
         """Block until the job ends; its value, or TunedeckError. For commands, not for the screen."""
         while True:
             for message in self.poll(timeout_seconds=0.5):
+                if isinstance(message, Progress) and message.job == job and on_progress is not None:
+                    on_progress(message.value)
                 if isinstance(message, Result) and message.job == job:
                     return message.value
                 if isinstance(message, Failure) and message.job == job:
-                    raise TunedeckError(message.what)
+                    raise TunedeckError(message.what, exit_code=message.exit_code)
 
     def cancel(self) -> None:
         """End the child now; open jobs are forgotten. The next submit starts a fresh child."""
@@ -143,7 +147,7 @@ def _serve(pipe: Connection) -> None:
             )
             pipe.send(Result(job, value))
         except TunedeckError as error:
-            pipe.send(Failure(job, str(error)))
+            pipe.send(Failure(job, str(error), error.exit_code))
         except Exception as error:
             traceback.print_exc()
             pipe.send(Failure(job, f"{type(error).__name__}: {error}"))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from core.errors import MissingError, UsageError
-from core.models.sources import locate
-from core.recipe import Recipe, read_recipe
+from core.models.sources import is_hub_id, locate
+from core.recipe import Recipe
+from core.runs.checkpoints import checkpoints
+from core.runs.folder import Run, is_run_folder, open_run
 from core.workspace import Workspace
 
 ADAPTER_FILES = ("adapter_model.safetensors", "adapter_model.bin")
@@ -36,50 +37,41 @@ class Subject:
 
 
 def subject(named: str, workspace: Workspace) -> Subject:
-    """Find what a person named: a run id (`ID`, `ID:checkpoint-40`, `ID:latest`, `ID:best`), a folder
+    """Find what a person named: a run (`ID`, `last`, `ID:checkpoint-40`, `ID:latest`, `ID:best`), a folder
     (run, checkpoint, adapter, model), "demo", or a model that `tunedeck models get` has fetched.
 
     Raises UsageError or MissingError with what to do next.
     """
-    name, _, part = named.partition(":")
-    run_folder = workspace.runs / name
-    if name and (run_folder / "recipe.toml").is_file():
-        return of_run(run_folder, part)
-    path = Path(named).expanduser()
-    if not path.is_dir() and (workspace.root / path).is_dir():
-        path = workspace.root / path
-    if path.is_dir():
-        return _of_folder(path.resolve(), workspace)
-    if path.is_file():
+    if named == "demo" or ("/" in named and is_hub_id(named) and not _folder(named, workspace)):
+        return Subject(label=named, model_folder=locate(named, workspace=workspace).folder)
+    if folder := _folder(named, workspace):
+        return _of_folder(folder, workspace)
+    if Path(named).expanduser().is_file():
         raise UsageError("a file, not a model", where=named, fix="name the folder that holds it")
-    files = locate(named, workspace=workspace)
-    return Subject(label=named, model_folder=files.folder)
+    name, _, part = named.partition(":")
+    return of_run(open_run(workspace, name), workspace, part)
 
 
-def of_run(folder: Path, part: str = "") -> Subject:
+def of_run(run: Run, workspace: Workspace, part: str = "") -> Subject:
     """The result of a run: its adapter or model, else its latest checkpoint; `part` names another."""
-    recipe = read_recipe(folder / "recipe.toml")
-    workspace = Workspace(folder.parent.parent)
-    base = locate(recipe.model.source, recipe.model.revision, workspace).folder
-    trained = _part(folder, part)
-    unfinished = trained.parent != folder and not part
+    recipe = run.read_recipe()
+    trained = _part(run, part)
+    unfinished = trained.parent != run.folder and not part
     loading: dict[str, Any] = {
-        "label": folder.name if trained.parent == folder else f"{folder.name}:{trained.name}",
-        "run": folder,
+        "label": run.id if trained.parent == run.folder else f"{run.id}:{trained.name}",
+        "run": run.folder,
         "template_folder": _template_folder(trained),
         "notes": (f"the run has saved no final result yet; this is {trained.name}",) if unfinished else (),
         **_loading(recipe),
     }
+    base = _base_folder(run, recipe, workspace)
     if _is_adapter(trained):
         return Subject(model_folder=base, adapter=trained, **loading)
     return Subject(model_folder=trained, base_folder=base, **loading)
 
 
-def of_checkpoint_or_adapter(folder: Path, workspace: Workspace) -> Subject:
-    """An adapter folder. Its base is the one its `adapter_config.json` names."""
-    run = next((parent for parent in folder.parents[:2] if (parent / "recipe.toml").is_file()), None)
-    if run is not None:
-        return of_run(run, folder.name)
+def _of_adapter(folder: Path, workspace: Workspace) -> Subject:
+    """A loose adapter folder. Its base is the one its `adapter_config.json` names."""
     config = read_adapter_config(folder)
     base = config.get("base_model_name_or_path") or ""
     if not base:
@@ -113,17 +105,37 @@ def read_adapter_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def checkpoints(run: Path) -> list[Path]:
-    """Complete checkpoints of a run, oldest first."""
-    found = [path for path in (run / "checkpoints").glob("checkpoint-*") if _is_result(path)]
-    return sorted(found, key=lambda path: int(re.sub(r"\D", "", path.name) or 0))
+def base_of(subject: Subject) -> Subject:
+    """The model a subject was trained from, with the training's tokenizer and template."""
+    if subject.adapter is None and subject.base_folder is None:
+        raise UsageError(
+            "this is a base model itself", where=subject.label, fix="name another model to compare"
+        )
+    return replace(
+        subject,
+        label="base",
+        model_folder=subject.base_folder or subject.model_folder,
+        adapter=None,
+        base_folder=None,
+    )
+
+
+def _folder(named: str, workspace: Workspace) -> Path | None:
+    """The existing folder that a text names, in the workspace or from here."""
+    try:
+        path = Path(named).expanduser()
+        found = next((place for place in (workspace.root / path, path) if place.is_dir()), None)
+    except (OSError, RuntimeError):  # too long for a path, or an unknown user
+        return None
+    return found.resolve() if found is not None else None
 
 
 def _of_folder(folder: Path, workspace: Workspace) -> Subject:
-    if (folder / "recipe.toml").is_file():
-        return of_run(folder)
+    run = next((parent for parent in (folder, *folder.parents[:2]) if is_run_folder(parent)), None)
+    if run is not None:
+        return of_run(Run(run), workspace, "" if folder == run else folder.name)
     if (folder / "adapter_config.json").is_file():
-        return of_checkpoint_or_adapter(folder, workspace)
+        return _of_adapter(folder, workspace)
     if (folder / "config.json").is_file():
         return Subject(label=folder.name, model_folder=folder)
     raise UsageError(
@@ -133,51 +145,44 @@ def _of_folder(folder: Path, workspace: Workspace) -> Subject:
     )
 
 
-def _part(run: Path, part: str) -> Path:
+def _base_folder(run: Run, recipe: Recipe, workspace: Workspace) -> Path:
+    """The very folder the run was trained from if it is still there, else what the recipe names now."""
+    noted = run.read_json(run.identity).get("model", {}).get("folder", "")
+    if noted and (Path(noted) / "config.json").is_file():
+        return Path(noted)
+    return locate(recipe.model.source, recipe.model.revision, workspace).folder
+
+
+def _part(run: Run, part: str) -> Path:
     """The folder of a run that holds trained weights."""
     saved = checkpoints(run)
     if part == "best":
-        return _best(run, saved)
-    if part == "latest" and saved:
-        return saved[-1]
-    if part and part != "latest":
-        folder = run / part if part in ("adapter", "model") else run / "checkpoints" / part
-        if not _is_result(folder):
-            have = ", ".join(path.name for path in saved) or "none yet"
-            raise MissingError(f"no {part} in this run", where=run.name, fix=f"checkpoints here: {have}")
-        return folder
-    for folder in (run / "adapter", run / "model"):
-        if _is_result(folder):
-            return folder
-    if saved:
-        return saved[-1]
-    raise MissingError(
-        "the run has saved nothing yet",
-        where=run.name,
-        fix=f"ask it for a checkpoint, or wait: tunedeck watch {run.name}",
-    )
-
-
-def _best(run: Path, saved: list[Path]) -> Path:
-    """The checkpoint with the lowest evaluation loss, as the trainer noted it."""
-    for checkpoint in reversed(saved):
-        state = checkpoint / "trainer_state.json"
-        if not state.is_file():
-            continue
-        history = json.loads(state.read_text(encoding="utf-8")).get("log_history", [])
-        losses = {entry["step"]: entry["eval_loss"] for entry in history if "eval_loss" in entry}
-        scored = [
-            (losses[step], path)
-            for path in saved
-            if (step := int(re.sub(r"\D", "", path.name) or 0)) in losses
-        ]
-        if scored:
-            return min(scored, key=lambda pair: pair[0])[1]
-    raise MissingError(
-        "no checkpoint of this run has an evaluation loss",
-        where=run.name,
-        fix="name a checkpoint, or use :latest",
-    )
+        scored = [checkpoint for checkpoint in saved if checkpoint.eval_loss is not None]
+        if not scored:
+            raise MissingError(
+                "no checkpoint of this run has an evaluation loss",
+                where=run.id,
+                fix=f"name a checkpoint, or use {run.id}:latest",
+            )
+        return min(scored, key=lambda checkpoint: checkpoint.eval_loss or 0.0).path
+    if part in ("", "latest"):
+        whole = [folder for folder in (run.adapter, run.model) if _is_result(folder)]
+        if whole and not part:
+            return whole[0]
+        if saved:
+            return saved[-1].path
+        if whole:
+            return whole[0]
+        raise MissingError(
+            "the run has saved nothing yet",
+            where=run.id,
+            fix=f"ask it for a checkpoint, or wait: tunedeck watch {run.id}",
+        )
+    folder = run.folder / part if part in ("adapter", "model") else run.checkpoints / part
+    if not _is_result(folder):
+        have = ", ".join(checkpoint.path.name for checkpoint in saved) or "none yet"
+        raise MissingError(f"no {part} in this run", where=run.id, fix=f"checkpoints here: {have}")
+    return folder
 
 
 def _loading(recipe: Recipe) -> dict[str, Any]:

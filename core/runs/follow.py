@@ -13,7 +13,7 @@ from typing import Any
 
 from core.runs.events import read_events
 from core.runs.folder import Run
-from core.runs.state import read_state
+from core.runs.state import RunState, read_state
 
 POLL_SECONDS = 0.25
 ALIVE_CHECK_SECONDS = 2.0
@@ -38,6 +38,16 @@ def follow(run: Run, offset: int = 0, poll_seconds: float = POLL_SECONDS) -> Ite
             next_check = time.monotonic() + ALIVE_CHECK_SECONDS
         if not events:
             time.sleep(poll_seconds)
+
+
+def wait_for_end(run: Run, timeout_seconds: float) -> RunState:
+    """The run's state once it has ended, or as it stands when the time is over."""
+    until = time.monotonic() + timeout_seconds
+    while True:
+        state = read_state(run.folder)
+        if state.ended or time.monotonic() > until:
+            return state
+        time.sleep(POLL_SECONDS)
 
 
 def read_log(path: Path, offset: int = 0, most_bytes: int = 64 * 1024) -> tuple[str, int]:

@@ -1,0 +1,82 @@
+"""The commands of runs, as a person or a script calls them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from core.runs.folder import Run
+from core.workspace import Workspace
+from tests.integration.runs.conftest import MakeRun, wait_for
+
+KEYS = {"id", "folder", "state", "step", "steps", "loss", "eval_loss", "peak_allocated_bytes"}
+KEYS |= {"planned_peak_bytes"}
+
+
+def tunedeck(workspace: Workspace, *arguments: str, status: int = 0) -> str:
+    """Run one command in its own process; its stdout."""
+    workspace.root.mkdir(exist_ok=True)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])}
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "tui.cli", "--workspace", str(workspace.root), *arguments],
+        cwd=workspace.root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == status, done.stderr
+    return done.stdout
+
+
+def test_train_watch_runs_compare(workspace: Workspace, tiny_model: Path) -> None:
+    workspace.root.mkdir()
+    (workspace.root / "chat.jsonl").write_text(
+        "\n".join(
+            json.dumps(
+                {
+                    "messages": [
+                        {"role": "user", "content": f"Say {number}."},
+                        {"role": "assistant", "content": f"I say {number}."},
+                    ]
+                }
+            )
+            for number in range(40)
+        )
+    )
+    options = ["--model", str(tiny_model), "--data", "chat.jsonl", "--set", "model.dtype=float32"]
+    options += ["--set", "training.gradient_checkpointing=false", "--set", "training.max_steps=2"]
+    options += ["--set", "launch.devices=cpu", "--name", "First run!"]
+    done = json.loads(tunedeck(workspace, "train", *options, "--wait", "--json"))
+    assert done.keys() >= KEYS
+    assert (done["state"], done["step"], done["steps"]) == ("done", 2, 2)
+    assert done["id"].endswith("-first-run") and done["planned_peak_bytes"] > 100_000
+    run = Run(Path(done["folder"]))
+    assert {"recipe.toml", "run.json", "plan.json", "data", "adapter", "summary.json"} <= {
+        file.name for file in run.folder.iterdir()
+    }
+    watched = json.loads(tunedeck(workspace, "watch", "first-run", "--json"))
+    assert watched["loss"] == done["loss"]
+    (listed,) = json.loads(tunedeck(workspace, "runs", "--json"))
+    assert listed["id"] == done["id"]
+    assert "first-run" in tunedeck(workspace, "runs")
+    comparison = json.loads(tunedeck(workspace, "compare", "last", "last", "--json"))
+    assert comparison["differences"] == {} and len(comparison["runs"]) == 2
+
+
+def test_checkpoint_then_stop(make_run: MakeRun, workspace: Workspace) -> None:
+    run = make_run("training.max_steps=100000", "training.scheduler=constant")
+    from core.runs.launch import launch
+
+    launch(run)
+    wait_for(run, lambda state: state.step > 3)
+    tunedeck(workspace, "checkpoint", run.id)
+    state = wait_for(run, lambda state: state.checkpoint_step is not None)
+    assert state.state == "running"
+    stopped = json.loads(tunedeck(workspace, "stop", "last", "--json"))
+    assert stopped["state"] == "stopped" and stopped["checkpoint_step"] == stopped["step"]
+    assert (run.adapter / "adapter_model.safetensors").exists()
+    assert tunedeck(workspace, "stop", "last", status=2) == ""
