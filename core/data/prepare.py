@@ -17,12 +17,12 @@ import numpy as np
 from core.data.convert import to_conversation
 from core.data.drafting import Drafter
 from core.data.encode import Encoder, encoder_for
-from core.data.heldout import HeldOut
 from core.data.lookup import remember
 from core.data.outcome import findings_of
 from core.data.rowpass import Kept, Outcome, Seconds, kept_rows, label_conversations, note_problem
 from core.data.rows import Rows, read_rows
-from core.data.saved import SavedRows
+from core.data.saved import SavedRows, divide
+from core.data.split import hold_out, prompt_key
 from core.data.templates import choose_template
 from core.data.tokenizer import load_tokenizer
 from core.data.types import Conversation, Finding, RowProblem
@@ -94,12 +94,12 @@ Progress = Callable[[PrepareProgress], Any]
 def prepare(
     recipe: Recipe,
     model_folder: Path,
-    out: Path,
+    out: Path | None,
     progress: Progress | None = None,
     *,
     workspace: Path | None = None,
 ) -> Prepared:
-    """Prepare the recipe's rows into `out`: folders train/ and eval/, and report.json.
+    """Prepare the recipe's rows into `out` (the cache, where None): folders train/ and eval/, report.json.
 
     The same rows, tokenizer, template and data section give the same folder again from the cache, at once.
     Raises TunedeckError where the source, the tokenizer or the template cannot be used, or nothing is left
@@ -114,6 +114,7 @@ def prepare(
     digest = _digest(recipe, drafter, rows, eval_rows)
     remember(recipe, model_folder, rows, eval_rows, digest)
     cache = cache_folder() / "prepared" / digest
+    out = out or cache
     if (cache / "report.json").exists():
         if cache != out:
             _copy(cache, out)
@@ -141,28 +142,33 @@ def _prepare_afresh(
 ) -> Prepared:
     encoder = encoder_for(drafter.tokenizer)
     fraction = recipe.data.eval_fraction if eval_rows is None else 0.0
-    held_out = HeldOut(fraction, recipe.training.seed)
     seconds, outcome, counts = Seconds(), Outcome(), _Counts()
     out.mkdir(parents=True, exist_ok=True)
     with SavedRows(out / "train") as train, SavedRows(out / "eval") as evaluation:
         meter = _Meter(len(rows) + (len(eval_rows) if eval_rows is not None else 0), started, progress)
         for conversations in _conversations(rows, recipe, outcome, meter):
             kept = _kept(conversations, drafter, encoder, recipe, outcome, seconds)
-            aside = held_out.of(conversations, kept.rows)
-            _write(train, kept, ~aside, counts, seconds)
-            _write(evaluation, kept, aside, None, seconds)
+            counts.add(kept, conversations if fraction else [])
+            _write(train, kept, seconds)
         for conversations in (
             _conversations(eval_rows, recipe, outcome, meter) if eval_rows is not None else ()
         ):
             kept = _kept(conversations, drafter, encoder, recipe, Outcome(), seconds)
-            _write(evaluation, kept, np.ones(len(kept.rows), dtype=bool), None, seconds)
+            _write(evaluation, kept, seconds)
         if not train.rows:
-            raise TunedeckError(*_nothing_left(outcome, len(rows)), where=str(recipe.data.source))
+            raise TunedeckError(_nothing_left(outcome, len(rows)), where=str(recipe.data.source))
+        held = hold_out(np.concatenate(counts.keys), fraction, recipe.training.seed) if fraction else None
+        writing = time.perf_counter()
+        if held is not None and held.any():
+            divide(train, held, evaluation)
         train.finish(digest)
         if evaluation.rows:
             evaluation.finish(digest[::-1])
+        seconds.write += time.perf_counter() - writing
     seconds.total = time.perf_counter() - started
-    lengths = np.concatenate(counts.lengths)
+    lengths, trained = np.concatenate(counts.lengths), np.concatenate(counts.trained)
+    if held is not None:
+        lengths, trained = lengths[~held], trained[~held]
     prepared = Prepared(
         folder=out / "train",
         eval_folder=out / "eval" if evaluation.rows else None,
@@ -170,7 +176,7 @@ def _prepare_afresh(
         examples=train.rows,
         eval_examples=evaluation.rows,
         tokens=int(lengths.sum()),
-        trained_tokens=counts.trained,
+        trained_tokens=int(trained.sum()),
         longest=int(lengths.max()),
         lengths=length_quantiles(lengths),
         findings=findings_of(outcome, recipe.data.max_length),
@@ -190,9 +196,20 @@ def length_quantiles(lengths: np.ndarray) -> dict[str, float]:
 
 
 class _Counts:
+    """Per kept row of the source: tokens, trained tokens, and the key of its prompt."""
+
     def __init__(self) -> None:
         self.lengths: list[np.ndarray] = []
-        self.trained = 0
+        self.trained: list[np.ndarray] = []
+        self.keys: list[np.ndarray] = []
+
+    def add(self, kept: Kept, conversations: list[Conversation]) -> None:
+        self.lengths.append(kept.lengths)
+        self.trained.append(kept.trained)
+        if conversations:
+            asked = {conversation.row: conversation for conversation in conversations}
+            keys = [prompt_key(asked[row]) for row in kept.rows.tolist()]
+            self.keys.append(np.asarray(keys, dtype=np.int64))
 
 
 class _Meter:
@@ -242,25 +259,19 @@ def _kept(
     return kept
 
 
-def _write(saved: SavedRows, kept: Kept, which: np.ndarray, counts: _Counts | None, seconds: Seconds) -> None:
+def _write(saved: SavedRows, kept: Kept, seconds: Seconds) -> None:
     started = time.perf_counter()
-    if which.any():
-        tokens: np.ndarray = np.repeat(which, kept.lengths)
-        saved.write(kept.ids[tokens], kept.labels[tokens], kept.rows[which], kept.lengths[which])
-        if counts is not None:
-            counts.lengths.append(kept.lengths[which])
-            counts.trained += int(kept.trained[which].sum())
+    saved.write(kept.ids, kept.labels, kept.rows, kept.lengths)
     seconds.write += time.perf_counter() - started
 
 
-def _nothing_left(outcome: Outcome, rows: int) -> tuple[str]:
+def _nothing_left(outcome: Outcome, rows: int) -> str:
     reasons = sorted(outcome.problems.items(), key=lambda item: -len(item[1]))
     if not reasons:
-        return (f"none of the {rows} rows is left to train on",)
+        return f"none of the {rows} rows is left to train on"
     code, where = reasons[0]
-    return (
-        f"none of the {rows} rows can be trained; {len(where)} of them: {where[0][1]} ({code}, first: row {where[0][0]})",
-    )
+    first, why = where[0]
+    return f"none of the {rows} rows can be trained; {len(where)} of them: {why} ({code}, first: row {first})"
 
 
 def _digest(recipe: Recipe, drafter: Drafter, rows: Rows, eval_rows: Rows | None) -> str:

@@ -10,6 +10,7 @@ import json
 import shutil
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
@@ -44,8 +45,7 @@ class SavedRows:
             metadata={"huggingface": json.dumps({"info": {"features": _FEATURES}})},
         )
         self._schema = schema
-        self._file = pa.OSFile(str(self._partial / _FILE), "wb")
-        self._writer = pa.ipc.new_stream(self._file, schema)
+        self._open(_FILE)
 
     def write(self, ids: np.ndarray, labels: np.ndarray, rows: np.ndarray, lengths: np.ndarray) -> None:
         """Append rows: ids and labels [tokens] end to end, source row numbers and token counts [rows]."""
@@ -64,6 +64,27 @@ class SavedRows:
         )
         self._writer.write_batch(batch)
         self.rows += len(rows)
+
+    def write_batch(self, batch: Any) -> None:
+        """Append a record batch of the same columns."""
+        if batch.num_rows:
+            self._writer.write_batch(batch)
+            self.rows += batch.num_rows
+
+    def start_again(self) -> Path:
+        """Set what was written aside, in a file of its own, and begin an empty one. Returns that file."""
+        self._close()
+        aside = self._partial / "aside.arrow"
+        (self._partial / _FILE).rename(aside)
+        self.rows = 0
+        self._open(_FILE)
+        return aside
+
+    def _open(self, name: str) -> None:
+        import pyarrow as pa
+
+        self._file = pa.OSFile(str(self._partial / name), "wb")
+        self._writer = pa.ipc.new_stream(self._file, self._schema)
 
     def finish(self, fingerprint: str) -> None:
         """Close the file and put the folder in its place."""
@@ -99,6 +120,21 @@ class SavedRows:
         with contextlib.suppress(Exception):
             self._writer.close()
         self._file.close()
+
+
+def divide(train: SavedRows, held: np.ndarray, evaluation: SavedRows) -> None:
+    """Move the held-out rows (bool [rows]) of what was written to `train` over to `evaluation`."""
+    import pyarrow as pa
+
+    aside = train.start_again()
+    with pa.memory_map(str(aside)) as source:
+        position = 0
+        for batch in pa.ipc.open_stream(source):
+            here = held[position : position + batch.num_rows]
+            position += batch.num_rows
+            train.write_batch(batch.filter(pa.array(~here)))
+            evaluation.write_batch(batch.filter(pa.array(here)))
+    aside.unlink()
 
 
 def open_saved(folder: Path) -> list[dict[str, object]]:
