@@ -51,7 +51,7 @@ class PanelSpec:
 
 
 # Only what exists is listed, so only what exists is drawn.
-PANELS: tuple[PanelSpec, ...] = ()
+PANELS: tuple[PanelSpec, ...] = (PanelSpec("4", "train", "Train", "tui.train.panel:TrainPanel"),)
 
 
 class DeckApp(App[None]):
@@ -110,10 +110,9 @@ class DeckApp(App[None]):
         self._show_header()
         if self.deck.problem:
             self.notify(f"{self.deck.problem}\nShown here: the defaults.", severity="warning", timeout=15)
-        # After the first paint, which waits for no panel and no device.
-        self.call_after_refresh(self._start)
 
-    async def _start(self) -> None:
+    async def on_ready(self) -> None:
+        """After the first paint, which waits for no panel and no device."""
         if self.current:
             panel = await self.show_panel(self.current)
             if self.first_message is not None:

@@ -39,7 +39,9 @@ Rules
     Nothing blocks: disk and NVML in a thread (`@work(thread=True, exclusive=True, exit_on_error=False)` that only posts
     messages), heavy work by submit(). Text from outside goes through tui.widgets.text.visible, never as markup.
     Live widgets have a fixed size and update with `update(..., layout=False)` or `refresh(region)`, at most 4 times a
-    second. Complete at 80x24: the panel gets 80 x 21 cells. Classes -wide (120 columns) and -widest (200) on the screen.
+    second. Complete at 80x24: the panel gets 80 x 21 cells. The screen has the classes -wide from 120 columns on and
+    -widest from 200 on: `.-wide MyPanel #list { width: 40; }` in DEFAULT_CSS works in a class that sets
+    SCOPED_CSS = False itself (Textual does not inherit it) and names the panel in every selector.
     Meaning is carried by a mark or a word as well as by hue. Colours are theme variables ($success, $warning, $error,
     $primary, $accent, $text-muted); styles stand in DEFAULT_CSS of the widget they belong to.
 

@@ -38,12 +38,12 @@ def _still(monkeypatch: pytest.MonkeyPatch) -> None:
     from textual.widgets import Input
 
     monkeypatch.setattr(Input, "cursor_blink", False, raising=False)
-    monkeypatch.setenv("HOME", "/home/ada")
 
 
 @pytest.fixture
-def make_app(tmp_path: Path) -> Callable[..., DeckApp]:
-    """`make_app(start="data")`: the app on a workspace in a temporary folder."""
+def make_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., DeckApp]:
+    """`make_app(start="data")`: the app on a workspace in a temporary folder, shown as `~`."""
+    monkeypatch.setenv("HOME", str(tmp_path))
 
     def make(**options: Any) -> DeckApp:
         return DeckApp(open_deck(Workspace(tmp_path)), **options)

@@ -170,5 +170,4 @@ def test_a_named_recipe_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
 
 def test_the_shell(snap_compare, make_app, size) -> None:
     app = make_app(panels=SAMPLES)
-    app.deck.workspace = Workspace(Path("/home/ada/work"))
     assert snap_compare(app, terminal_size=size)

@@ -31,7 +31,7 @@ class Part:
 
 
 class Bar(Widget):
-    """Lines of parts. `put` repaints a line only if its parts are others than before."""
+    """Lines of parts. `put` repaints only the cells between the first part that differs and the last."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"key", "muted", "current", "good", "bad", "name"}
 
@@ -45,17 +45,21 @@ class Bar(Widget):
     Bar .name { color: $text-primary; text-style: bold; }
     """
 
-    def __init__(self, lines: int = 1) -> None:
-        super().__init__()
-        self.styles.height = lines
+    def __init__(self, lines: int = 1, *, id: str | None = None) -> None:
+        """`lines` is the height; with 0 the stylesheet gives it."""
+        super().__init__(id=id)
+        if lines:
+            self.styles.height = lines
         self._lines: list[tuple[Part, ...]] = [()] * lines
 
     def put(self, line: int, parts: Sequence[Part]) -> None:
         """Show these parts on a line."""
-        new = tuple(parts)
-        if new != self._lines[line]:
+        self._lines += [()] * (line + 1 - len(self._lines))
+        old, new = self._lines[line], tuple(parts)
+        if new != old:
             self._lines[line] = new
-            self.refresh(Region(0, line, self.size.width, 1))
+            start, end = _changed_cells(old, new)
+            self.refresh(Region(start, line, max(end - start, 1), 1))
 
     def text(self, line: int = 0) -> str:
         """What a line says, without styles."""
@@ -72,6 +76,21 @@ class Bar(Widget):
     def _style_of(self, part: Part, plain: Style) -> Style:
         style = plain + self.get_component_rich_style(part.style) if part.style else plain
         return style + Style(meta={"@click": part.click}) if part.click else style
+
+
+def _changed_cells(old: Sequence[Part], new: Sequence[Part]) -> tuple[int, int]:
+    """First cell that differs, and the one after the last."""
+    same = 0
+    while same < min(len(old), len(new)) and old[same] == new[same]:
+        same += 1
+    start = sum(cell_len(part.text) for part in new[:same])
+    ends = [sum(cell_len(part.text) for part in parts) for parts in (old, new)]
+    if ends[0] == ends[1]:
+        tail = 0
+        while tail < min(len(old), len(new)) - same and old[-1 - tail] == new[-1 - tail]:
+            tail += 1
+        return start, ends[1] - sum(cell_len(part.text) for part in new[len(new) - tail :])
+    return start, max(ends)
 
 
 class Header(Bar):

@@ -1,0 +1,237 @@
+"""The Train panel on real run folders: what it says, what it asks for, and how it looks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from core.runs.control import read_requests
+from core.runs.folder import Run
+from tests.tui.runs import append, make_run, step_event
+from tests.tui.test_shell import toasts, until
+from tui.messages import OpenRun
+from tui.widgets.bars import Bar, Footer
+from tui.widgets.curve import CurveView, Plotted, round_range
+from tui.widgets.figures import Figures
+from tui.widgets.log_view import LogView
+
+
+def headline(app) -> str:
+    return "".join(bar.text() for bar in app.query("#headline").results(Bar))
+
+
+def note(app) -> str:
+    return "".join(bar.text() for bar in app.query("#note").results(Bar))
+
+
+def value(app, name: str) -> str:
+    return next(value for known, value, _ in app.query_one(Figures).values if known == name)
+
+
+async def drawn(pilot) -> None:
+    """Until the run has been read and drawn."""
+    app = pilot.app
+    await until(
+        pilot, lambda: app.panel and app.panel.state and app.panel.record.step and "step" in headline(app)
+    )
+    await until(pilot, lambda: app.query_one(LogView).page.count)
+    await pilot.pause()
+
+
+async def test_it_finds_the_newest_living_run_and_follows_it(tmp_path: Path, make_app) -> None:
+    make_run(tmp_path, "20260101-110000-old", state="done")
+    folder = make_run(tmp_path)
+    app = make_app(start="train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await drawn(pilot)
+        assert headline(app).startswith(" ● running  20260101-120000-yoda  step 132/400  33% ")
+        assert value(app, "peak") == "12.4 GiB" and value(app, "saved") == "step 100"
+        append(folder, [step_event(133)], first_second=500)
+        await until(pilot, lambda: "step 133/400" in headline(app))
+        assert app.query_one(LogView).page.lines[-1] == "step 132: loss 0.6125"
+
+
+async def test_a_torn_line_waits_for_its_end(tmp_path: Path, make_app) -> None:
+    folder = make_run(tmp_path)
+    app = make_app(start="train")
+    line = json.dumps({"time": 0, **step_event(133)})
+    async with app.run_test(size=(80, 24)) as pilot:
+        await drawn(pilot)
+        with (folder / "events.jsonl").open("a") as file:
+            file.write(line[:40])
+            file.flush()
+            await pilot.pause(0.6)
+            assert "step 132/400" in headline(app)
+            file.write(line[40:] + "\n")
+        await until(pilot, lambda: "step 133/400" in headline(app))
+
+
+async def test_keys_ask_the_trainer(tmp_path: Path, make_app) -> None:
+    run = Run(make_run(tmp_path))
+    app = make_app(start="train")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await drawn(pilot)
+        assert app.query_one(Footer).text() == (
+            " c checkpoint  s save and stop  t chat with it  m next metric  ? help  q quit "
+        )
+        await pilot.press("c", "s", "n", "x", "y")
+        assert [asked.request for asked in read_requests(run)] == ["checkpoint", "stop"]
+
+
+async def test_an_ended_run_says_why_keys_do_not_work(tmp_path: Path, make_app) -> None:
+    make_run(
+        tmp_path, state="failed", extra=[{"kind": "error", "what": "loss is NaN", "fix": "lower the rate"}]
+    )
+    app = make_app(start="train")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await drawn(pilot)
+        assert note(app) == " loss is NaN; lower the rate"
+        await pilot.press("c")
+        assert toasts(app) == ["the run has ended: failed"]
+
+
+async def test_a_lost_run_is_told_from_a_running_one(tmp_path: Path, make_app) -> None:
+    make_run(tmp_path, state="lost")
+    app = make_app(start="train")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await drawn(pilot)
+        assert headline(app).startswith(" ? lost ")
+        assert "tunedeck resume 20260101-120000-yoda" in note(app)
+
+
+async def test_the_end_is_announced(tmp_path: Path, make_app) -> None:
+    folder = make_run(tmp_path)
+    app = make_app(start="train")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await drawn(pilot)
+        append(folder, [{"kind": "end", "state": "done", "step": 400, "steps": 400}], first_second=2000)
+        await until(pilot, lambda: toasts(app) == ["20260101-120000-yoda: done"])
+        assert headline(app).startswith(" ✓ done ")
+
+
+HOSTILE = [
+    {"kind": "step", "step": 5, "steps": 0, "loss": None, "allocated_bytes": -1},
+    {
+        "kind": "step",
+        "step": 900,
+        "steps": 400,
+        "loss": 1e30,
+        "eta_seconds": -4,
+        "peak_allocated_bytes": 2**60,
+    },
+    {"kind": "warning", "rule": "x", "what": "[bold]\x1b[31m" + "w" * 500},
+]
+
+
+async def test_hostile_events_do_not_break_it(tmp_path: Path, make_app) -> None:
+    make_run(tmp_path, "n" * 200, extra=HOSTILE, log="\x1b[2J\x1b[31mred[/]\u202e\n")
+    app = make_app(start="train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: note(app))
+        await drawn(pilot)
+        assert note(app).startswith(" ! [bold]␛[31mww")
+        assert app.query_one(LogView).page.lines == ("␛[2J␛[31mred[/]‹202E›",)
+        assert "> plan" in value(app, "peak")
+
+
+async def test_a_run_without_events_waits(tmp_path: Path, make_app) -> None:
+    make_run(tmp_path, done=0, log="")
+    app = make_app(start="train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "step 0/400" in headline(app))
+
+
+async def test_another_run_can_be_opened(tmp_path: Path, make_app) -> None:
+    make_run(tmp_path)
+    other = make_run(tmp_path, "20260101-130000-other", state="done", done=400)
+    app = make_app(start="train", message=OpenRun(other))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "✓ done  20260101-130000-other" in headline(app))
+
+
+async def test_cursor_metric_zoom_and_log_scale(tmp_path: Path, make_app) -> None:
+    make_run(tmp_path)
+    app = make_app(start="train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await drawn(pilot)
+        curve = app.query_one(CurveView)
+        await pilot.press("left")
+        assert curve.plotted.title == "step 132: loss 0.6125"
+        await pilot.press("left", "left")
+        assert curve.plotted.title.startswith("step 130: loss ")
+        await pilot.press("0", "m", "plus", "l")
+        assert curve.plotted.title == "learning rate  (log)"
+        assert curve.plotted.first == 66
+
+
+async def test_searching_the_log(tmp_path: Path, make_app) -> None:
+    make_run(tmp_path)
+    app = make_app(start="train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await drawn(pilot)
+        log = app.query_one(LogView)
+        await pilot.press("slash", *"step 4", "enter")
+        await until(pilot, lambda: log.found is not None)
+        assert log.found == 48
+        await pilot.press("N")
+        await until(pilot, lambda: log.found == 47)
+        await pilot.press("g")
+        await until(pilot, lambda: log.page.first == 0)
+        with (tmp_path / "runs" / "20260101-120000-yoda" / "log.txt").open("a") as file:
+            file.write("a new line\n")
+        await until(pilot, lambda: log.page.count == 133)
+        assert log.page.first == 0
+        await pilot.press("G")
+        await until(pilot, lambda: log.page.lines[-1] == "a new line")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [(0.41, 2.97, (0, 3)), (5.0, 5.0, (4.8, 5.2)), (0.0, 0.0, (-0.5, 0.5)), (-3.0, 7.0, (-5, 10))],
+)
+def test_axis_ends_are_round(low: float, high: float, expected: tuple[float, float]) -> None:
+    bottom, top = round_range(low, high)
+    assert bottom <= low and high <= top and bottom < top
+    assert (bottom, top) == pytest.approx(expected)
+
+
+async def test_one_more_point_repaints_only_a_few_cells(make_app) -> None:
+    app = make_app(panels=())
+    curve = CurveView()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await app.query_one("#panels").mount(curve)
+        await pilot.pause()
+        points = [(float(step), 3 - step / 200) for step in range(100)]
+        curve.plot(Plotted("loss", points, points, (), 400))
+        await pilot.pause()
+        regions = []
+        curve.refresh = lambda *given, **_: regions.extend(given)  # type: ignore[method-assign]
+        more = [*points, (100.0, 2.5), (102.0, 2.49)]
+        curve.plot(Plotted("loss", more, more, (), 400))
+        assert 0 < sum(region.area for region in regions) <= 3
+
+
+@pytest.mark.parametrize("state", ["none", "running", "failed", "hostile"])
+def test_pictures(snap_compare, tmp_path: Path, make_app, size, state: str) -> None:
+    if state == "running":
+        warning = {"kind": "warning", "rule": "spike", "what": "loss jumped from 0.61 to 2.40 at step 120"}
+        make_run(tmp_path, extra=[warning])
+    elif state == "failed":
+        make_run(
+            tmp_path,
+            state="out_of_memory",
+            extra=[{"kind": "error", "what": "CUDA out of memory", "fix": "f"}],
+        )
+    elif state == "hostile":
+        make_run(tmp_path, "n" * 200, extra=HOSTILE, log="\x1b[2J\x1b[31mred[/]\u202e\n")
+    app = make_app(start="train")
+
+    async def before(pilot) -> None:
+        if state == "none":
+            await until(pilot, lambda: headline(app))
+        else:
+            await drawn(pilot)
+
+    assert snap_compare(app, terminal_size=size, run_before=before)
