@@ -73,7 +73,7 @@ def read_state(folder: Path) -> RunState:
     newest = {event["kind"]: event for event in events}  # the last of each kind
     step, evaluation = newest.get("step", {}), newest.get("eval", {})
     state, what, fix = _state(run, identity, events)
-    end = newest.get("end", {}) if state not in ("starting", "running", "lost") else {}
+    end = newest.get("end", {}) if state in ENDED else {}
     notes, known = run.read_json(run.notes), identity.get("recipe", {})
     started = identity.get("created_seconds")
     updated = events[-1]["time"] if events else started
@@ -122,6 +122,11 @@ def _state(run: Run, identity: dict[str, Any], events: list[dict[str, Any]]) -> 
     if _lives(run, identity):
         phase = last["state"] if last is not None else "starting"
         return ("starting" if phase in ("starting", "loading", "probing") else "running"), "", ""
+    summary = run.read_json(run.summary)
+    if summary.get("state") in ENDED:  # the disk refused the last events, but not the summary
+        return summary["state"], str(summary.get("note", "")), ""
+    if last is not None and last["state"] == "stopping":
+        return "stopped", "it ended while stopping, before all was saved", f"tunedeck resume {run.id}"
     return (
         "lost",
         "the trainer is gone without a last word: killed, out of host memory, or a reboot",

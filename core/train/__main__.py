@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import sys
 from pathlib import Path
 
+from core.runs.events import append_event
 from core.runs.folder import Run
 from core.runs.launch import RESUME
 from core.train.signals import StopSignals
@@ -13,16 +16,24 @@ from core.train.signals import StopSignals
 
 def main(arguments: list[str]) -> int:
     """Train the run in the folder named; 0 when it is done or was stopped, 1 when it failed."""
-    signals = StopSignals()
+    folder, *options = arguments
+    run = Run(Path(folder).resolve())
+    signals = StopSignals(lambda name: _say_stopping(run, name))
     signals.install()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
-    folder, *options = arguments
     # torch is imported only now: a signal that comes in the seconds this takes is already understood.
     from core.train.session import train
 
-    return train(Run(Path(folder).resolve()), resume=RESUME in options, signals=signals)
+    return train(run, resume=RESUME in options, signals=signals)
+
+
+def _say_stopping(run: Run, name: str) -> None:
+    """Not through the trainer's writer: the signal may have come in the middle of its work."""
+    if os.environ.get("RANK", "0") == "0":
+        with contextlib.suppress(OSError):
+            append_event(run.folder, "status", state="stopping", note=name)
 
 
 if __name__ == "__main__":

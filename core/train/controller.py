@@ -16,6 +16,7 @@ from core.runs.state import HEARTBEAT_SECONDS
 from core.train.signals import StopSignals
 
 NOTHING, CHECKPOINT, STOP_AND_SAVE, STOP = range(4)
+PATIENCE_SECONDS = 5.0  # that a step may still take after a signal; machines are often taken away after 30
 MEANING = {"checkpoint": CHECKPOINT, "stop-and-save": STOP_AND_SAVE, "stop": STOP}
 
 
@@ -31,21 +32,23 @@ class Controller(TrainerCallback):
         self.signals = signals
         self.first_rank = first_rank
         self.stopped = ""
+        self._reason = ""  # of the trainer itself, to stop
         self.saved = False  # a stop that asked to save
+        self._save_at_end = False  # a stop in the middle of a step
         self._seen = {entry.id for entry in read_requests(run)}  # of an earlier life of this run
         self._version = (0, 0)  # of the control file: every write makes a new one
         self._open: list[Request] = []
 
     def ask_to_stop(self, why: str) -> None:
         """From inside the trainer (a watch rule): stop and save at the end of this step."""
-        self.signals.received = self.signals.received or why
+        self._reason = self._reason or why
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         self._read_new()
         asked = max((MEANING[entry.request] for entry in self._open), default=NOTHING)
-        if self.signals.received:
+        if self.signals.received or self._reason:
             asked = max(asked, STOP_AND_SAVE)
         asked = _largest_of_all_ranks(asked)
         if asked in (CHECKPOINT, STOP_AND_SAVE):
@@ -53,11 +56,22 @@ class Controller(TrainerCallback):
         if asked >= STOP_AND_SAVE:
             control.should_training_stop = True
             self.saved = asked == STOP_AND_SAVE
-            self.stopped = self.signals.received or "asked to stop"
-            self._say("status", state="stopping", note=self.stopped)
+            self.stopped = self.signals.received or self._reason or "asked to stop"
+            if not self.signals.received:  # a signal has been told when it came
+                self._say("status", state="stopping", note=self.stopped)
         if asked == STOP:
             control.should_save = False
             self._acknowledge(done=True)
+
+    def on_substep_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """A long step must not eat up the grace period: what it has gathered is given up, the step before saved."""
+        overdue = self.signals.seconds_since() > PATIENCE_SECONDS
+        if self.signals.received and overdue and args.world_size == 1:
+            control.should_training_stop = True
+            self.stopped = self.signals.received
+            self.saved = self._save_at_end = state.global_step > 0
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -69,7 +83,8 @@ class Controller(TrainerCallback):
     ) -> None:
         if self.stopped:
             # An epoch that is broken off is no epoch: no evaluation, and what was to be saved is saved.
-            control.should_evaluate = control.should_save = control.should_log = False
+            control.should_evaluate = control.should_log = False
+            control.should_save = self._save_at_end
 
     def refuse_open(self) -> None:
         """Answer requests that came too late to be obeyed."""

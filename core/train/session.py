@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -69,9 +70,7 @@ def train(run: Run, *, resume: bool, signals: StopSignals) -> int:
     first = first_rank()
     events = EventWriter(run.folder) if first else SilentWriter(run.folder)
     if first:
-        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-            name_process(run, os.getpid(), [sys.executable, *sys.orig_argv[1:]])
-        Heartbeat(run)
+        take_over(run)
     reporter: Reporter | None = None
     try:
         events.write("status", state="loading", note="")
@@ -83,9 +82,12 @@ def train(run: Run, *, resume: bool, signals: StopSignals) -> int:
         trainer.add_callback(controller)
         checkpoint = find_checkpoint(run, first) if resume else None
         describe(session, trainer)
-        note = f"from the checkpoint at step {checkpoint[1]}" if checkpoint else ""
-        events.write("status", state="running", note=note, step=checkpoint[1] if checkpoint else 0)
-        trainer.train(resume_from_checkpoint=str(checkpoint[0]) if checkpoint else None)
+        if signals.received:  # while loading
+            controller.stopped = signals.received
+        else:
+            note = f"from the checkpoint at step {checkpoint[1]}" if checkpoint else ""
+            events.write("status", state="running", note=note, step=checkpoint[1] if checkpoint else 0)
+            trainer.train(resume_from_checkpoint=str(checkpoint[0]) if checkpoint else None)
         if not controller.stopped or controller.saved:
             events.write("status", state="saving", note="")
             save_result(session, trainer)
@@ -99,6 +101,15 @@ def train(run: Run, *, resume: bool, signals: StopSignals) -> int:
         report_error(run, events, error, state)
         events.write("end", state=state, **last_figures(reporter, started))
         return 1
+
+
+def take_over(run: Run) -> None:
+    """Become the process of this run. A disk that refuses this does not end the run."""
+    with contextlib.suppress(OSError):
+        run.summary.unlink(missing_ok=True)  # of an earlier life
+        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+            name_process(run, os.getpid(), [sys.executable, *sys.orig_argv[1:]])
+    Heartbeat(run)
 
 
 def open_session(run: Run, events: EventWriter, signals: StopSignals, started: float) -> Session:

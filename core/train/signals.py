@@ -7,14 +7,25 @@ SIGINT mean: checkpoint and end. A second SIGINT ends at once.
 from __future__ import annotations
 
 import signal
+import time
+from collections.abc import Callable
 from types import FrameType
 
 
 class StopSignals:
-    """Installs the handlers; `received` names the signal that asked to stop, empty while none did."""
+    """Installs the handlers; `received` names the signal that asked to stop, empty while none did.
 
-    def __init__(self) -> None:
+    `say` is called with that name at once, so that the run knows of it even if the process dies next.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
         self.received = ""
+        self._since = 0.0
+        self._say = say
+
+    def seconds_since(self) -> float:
+        """How long ago the first signal came; 0 while none did."""
+        return time.monotonic() - self._since if self.received else 0.0
 
     def install(self) -> None:
         """Only in the main thread, before anything slow, so that no signal finds Python's defaults."""
@@ -23,7 +34,10 @@ class StopSignals:
         signal.signal(signal.SIGINT, self._stop)
 
     def _stop(self, number: int, _frame: FrameType | None) -> None:
-        self.received = signal.Signals(number).name
         if number == signal.SIGINT:
             # The kernel carries out the second one, even if Python is deep inside a library call by then.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
+        if not self.received:
+            self._since = time.monotonic()
+            self.received = signal.Signals(number).name
+            self._say(self.received)
