@@ -6,6 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from core.data.rowpass import cut_length
 from core.data.rows import Rows, read_rows
 from core.recipe import Recipe
 from core.workspace import cache_folder, write_json_atomically
@@ -49,7 +50,8 @@ def _key(recipe: Recipe, model_folder: Path, rows: Rows, eval_rows: Rows | None)
     parts = {
         "rows": rows.fingerprint,
         "eval": eval_rows.fingerprint if eval_rows is not None else None,
-        "data": recipe.data.model_dump(mode="json", exclude={"packing"}),
+        "data": recipe.data.model_dump(mode="json", exclude={"packing", "max_length"}),
+        "cut": cut_length(recipe.data),
         "seed": recipe.training.seed,
         "tokenizer": [_stamp(model_folder / name) for name in _TOKENIZER_FILES],
         "folder": str(model_folder.resolve()),

@@ -19,7 +19,15 @@ from core.data.drafting import Drafter
 from core.data.encode import Encoder, encoder_for
 from core.data.lookup import remember
 from core.data.outcome import findings_of
-from core.data.rowpass import Kept, Outcome, Seconds, kept_rows, label_conversations, note_problem
+from core.data.rowpass import (
+    Kept,
+    Outcome,
+    Seconds,
+    cut_length,
+    kept_rows,
+    label_conversations,
+    note_problem,
+)
 from core.data.rows import Rows, read_rows
 from core.data.saved import SavedRows, divide
 from core.data.split import hold_out, prompt_key
@@ -254,7 +262,7 @@ def _kept(
 ) -> Kept:
     batch = label_conversations(conversations, drafter, encoder, seconds)
     started = time.perf_counter()
-    kept = kept_rows(batch, recipe.data.max_length, outcome)
+    kept = kept_rows(batch, cut_length(recipe.data), outcome)
     seconds.label += time.perf_counter() - started
     return kept
 
@@ -281,7 +289,8 @@ def _digest(recipe: Recipe, drafter: Drafter, rows: Rows, eval_rows: Rows | None
         "version": PREPARATION_VERSION,
         "rows": rows.fingerprint,
         "eval": eval_rows.fingerprint if eval_rows is not None else None,
-        "data": recipe.data.model_dump(mode="json", exclude={"packing"}),
+        "data": recipe.data.model_dump(mode="json", exclude={"packing", "max_length"}),
+        "cut": cut_length(recipe.data),
         "seed": recipe.training.seed,
         "libraries": {name: version(name) for name in ("tokenizers", "transformers", "trl")},
         "date": time.strftime("%Y-%m-%d") if drafter.template and drafter.template.reads_clock else None,

@@ -14,6 +14,9 @@ from core.data.encode import Encoded, Encoder
 from core.data.labels import label_rows
 from core.data.tokenizer import as_ids
 from core.data.types import IGNORED, Conversation, RowProblem
+from core.recipe import DataSection
+
+_NEVER = 1 << 40  # tokens; no row is that long
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +84,14 @@ def label_conversations(
     return Labelled(drafts, encoded, labels)
 
 
-def kept_rows(batch: Labelled, max_length: int, outcome: Outcome) -> Kept:
+def cut_length(section: DataSection) -> int | None:
+    """Where rows are cut; None where packing cuts them itself and loses nothing by it."""
+    return None if section.packing in ("bfd_split", "wrapped") else section.max_length
+
+
+def kept_rows(batch: Labelled, max_length: int | None, outcome: Outcome) -> Kept:
     """Cut rows to `max_length` from their end, leave out rows without a label, and note both."""
+    max_length = _NEVER if max_length is None else max_length
     drafts, rows = batch.drafts, batch.encoded.rows
     lengths = np.diff(rows)
     trained = batch.labels != IGNORED

@@ -18,7 +18,7 @@ from core.data.drafting import Draft, Drafter
 from core.data.encode import encoder_for
 from core.data.parts import rendering_of
 from core.data.reasons import reason_of
-from core.data.rowpass import Labelled, label_conversations
+from core.data.rowpass import Labelled, cut_length, label_conversations
 from core.data.rows import Rows, read_rows
 from core.data.templates import choose_template
 from core.data.tokenizer import Tokenizer, load_tokenizer
@@ -138,7 +138,7 @@ def shown(row: Row, section: DataSection, drafter: Drafter) -> ShownRow:
             conversation.cause,
         )
     batch = label_conversations([conversation], drafter, encoder_for(drafter.tokenizer), align=True)
-    draft = batch.drafts[0]
+    draft, limit = batch.drafts[0], cut_length(section)
     bos = str(drafter.tokenizer.special_texts.get("bos_token", ""))
     rendering = rendering_of(draft, drafter.stops, bos)
     tokens = _tokens(batch, rendering, conversation, section, drafter.tokenizer)
@@ -150,7 +150,7 @@ def shown(row: Row, section: DataSection, drafter: Drafter) -> ShownRow:
         conversation,
         rendering,
         tokens,
-        min(len(tokens), section.max_length),
+        len(tokens) if limit is None else min(len(tokens), limit),
         draft.loss.mode,
         template,
         stop_ids,
@@ -169,12 +169,14 @@ def _tokens(
     if not len(encoded.ids):
         return ()
     starts, ends = _characters(draft, batch)
+    limit = cut_length(section)
     span_starts = [span.start for span in rendering.spans]
     tokens = []
     for index, (number, label) in enumerate(zip(encoded.ids.tolist(), batch.labels.tolist(), strict=True)):
         place = (int(starts[index]), int(ends[index]))
         span = _span_at(rendering, span_starts, place)
-        reason = reason_of(draft, span, conversation, label != IGNORED, index >= section.max_length, section)
+        cut = limit is not None and index >= limit
+        reason = reason_of(draft, span, conversation, label != IGNORED, cut, section)
         tokens.append(
             Token(
                 number, tokenizer.token_text(number), label, span.role, span.message, span.part, reason, place
