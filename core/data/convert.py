@@ -54,7 +54,11 @@ def format_of(raw: Any) -> str | None:
     if isinstance(raw, str):
         return "text"
     if isinstance(raw, list):
-        return "messages" if raw and (is_turns(raw) or all(isinstance(turn, str) for turn in raw)) else None
+        return (
+            "messages"
+            if is_turns(raw) or (len(raw) > 1 and all(isinstance(turn, str) for turn in raw))
+            else None
+        )
     if not isinstance(raw, dict):
         return None
     if "input_ids" in raw:
@@ -237,6 +241,13 @@ def _unknown_shape(raw: Any) -> Unreadable:
             "prompt-only",
             "a prompt without an answer: data for reinforcement learning",
             'name the answer: data.columns = {prompt = "prompt", completion = "YOUR COLUMN"}',
+        )
+    column = next((name for name in _TURN_COLUMNS if name in raw), None)
+    if column is not None:
+        return Unreadable(
+            "wrong-type",
+            f"{column} is {kind_of(raw[column])}, not a list of turns",
+            "write a list of role and content",
         )
     if isinstance(raw.get("prompt"), dict) and "message_tree_id" in raw:
         return Unreadable(

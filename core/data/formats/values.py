@@ -51,7 +51,14 @@ def parsed_json(value: Any) -> Any:
 
 def kind_of(value: Any) -> str:
     """A value's kind in words."""
-    names = {dict: "an object", list: "a list", bool: "true or false", int: "a number", float: "a number"}
+    names = {
+        dict: "an object",
+        list: "a list",
+        str: "text",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+    }
     return "null" if value is None else names.get(type(value), f"a {type(value).__name__}")
 
 

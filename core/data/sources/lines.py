@@ -58,13 +58,13 @@ class LineFile:
         begin, end = int(self._starts[line]), int(self._ends[line])
         if end - begin > LARGEST_RECORD_BYTES:
             return too_large(line + 1, end - begin)
-        data = bytes(self._data[begin:end])
+        data = bytes(self._data[begin:end]).rstrip(b"\r\n")
         if line == 0:
             data = data.removeprefix(_BYTE_ORDER_MARK)
         if not self._text:
             return record_from_json(line + 1, data)
         try:
-            return Record(line + 1, {"text": data.decode("utf-8").rstrip("\r\n")})
+            return Record(line + 1, {"text": data.decode("utf-8")})
         except UnicodeDecodeError as error:
             return Record(
                 line + 1, None, f"not UTF-8: byte {error.start + 1} of the line is 0x{data[error.start]:02x}"

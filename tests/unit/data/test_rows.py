@@ -86,7 +86,7 @@ def test_a_damaged_row_never_stops_the_rest(tmp_path: Path) -> None:
     assert problems[0] == problems[3] == problems[4] == problems[8] == ""
     assert problems[1] == "not UTF-8: byte 11 of the record is 0xff"
     assert problems[2] == "nested too deeply to be read"
-    assert problems[5].startswith("not JSON: invalid control character at character 12") and problems[
+    assert problems[5].startswith("not JSON: unterminated string starting at character 10") and problems[
         6
     ].startswith("not JSON")
     assert problems[7].startswith("not JSON: Exceeds the limit")

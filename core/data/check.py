@@ -1,0 +1,246 @@
+"""Every finding over a whole set, and its figures: what `tunedeck check` prints and the Data panel shows.
+
+The rows go through the same draft, encoding and labels as in preparation; the checks only look.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.data.checks.encoding import encoding_notes
+from core.data.checks.facts import ModelFacts, Note, RowFacts
+from core.data.checks.findings import findings_of, root_causes
+from core.data.checks.labels import label_notes
+from core.data.checks.model import model_facts, model_notes
+from core.data.checks.refused import refused, untrained
+from core.data.checks.set_wide import SetFacts, set_notes
+from core.data.checks.structure import structure_notes
+from core.data.checks.template import field_texts, template_notes
+from core.data.checks.tokens import token_notes
+from core.data.convert import conversations, to_conversation
+from core.data.drafting import Drafter
+from core.data.encode import encoder_for
+from core.data.parts import rendering_of
+from core.data.rowpass import Labelled, label_conversations
+from core.data.rows import Rows, read_rows
+from core.data.split import hold_out, prompt_key
+from core.data.statistics import Lengths, summary
+from core.data.templates import choose_template
+from core.data.tokenizer import load_tokenizer
+from core.data.types import Conversation, Finding, RowProblem
+from core.recipe import Recipe
+
+BATCH_ROWS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class CheckProgress:
+    """How far a check has come, in rows."""
+
+    done: int
+    total: int
+    eta_seconds: float
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What was found. `examples`, `tokens` and `trained_tokens` are those the trainer gets, after the cut."""
+
+    rows: int
+    examples: int
+    eval_examples: int
+    tokens: int
+    trained_tokens: int
+    engine: str
+    seconds: dict[str, float]
+    findings: tuple[Finding, ...]
+    lengths: Lengths  # of every row that has tokens, before the cut
+    notes: tuple[str, ...]  # how the source was opened
+
+    def worst(self) -> str:
+        """The gravest severity found, or an empty text."""
+        return self.findings[0].severity if self.findings else ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The shape of `tunedeck check --json`; documented in docs/data.md."""
+        figures = summary(self.lengths)
+        return {
+            "rows": self.rows,
+            "examples": self.examples,
+            "eval_examples": self.eval_examples,
+            "tokens": self.tokens,
+            "trained_tokens": self.trained_tokens,
+            "engine": self.engine,
+            "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
+            "findings": [
+                {
+                    "code": item.code,
+                    "severity": item.severity,
+                    "count": item.count,
+                    "scope": "rows" if item.rows else "set",
+                    "rows": list(item.rows),
+                    "cause": item.cause,
+                    "fix": item.fix,
+                }
+                for item in self.findings
+            ],
+            "lengths": figures.quantiles,
+            "before_cut": figures.to_json(),
+        }
+
+
+def check(
+    recipe: Recipe,
+    model_folder: Path,
+    progress: Callable[[CheckProgress], Any] | None = None,
+    *,
+    workspace: Path | None = None,
+) -> CheckReport:
+    """Check every row of the recipe's source against its model.
+
+    Raises TunedeckError where the source, the tokenizer or the template cannot be used at all.
+    """
+    started = time.perf_counter()
+    rows = read_rows(recipe.data.source, workspace, recipe.data)
+    tokenizer = load_tokenizer(model_folder, trust_remote_code=recipe.model.trust_remote_code)
+    drafter = Drafter(recipe.data, tokenizer, choose_template(recipe.data.template, tokenizer, workspace))
+    model = model_facts(recipe, model_folder, drafter)
+    run = _Run(recipe, model)
+    for batch in rows.batches(BATCH_ROWS):
+        run.add([to_conversation(row, recipe.data) for row in batch], {row.number: row.file for row in batch})
+        if progress is not None:
+            passed = time.perf_counter() - started
+            done = batch[-1].number + 1
+            progress(CheckProgress(done, len(rows), passed / done * (len(rows) - done)))
+    notes = [*run.notes, *set_notes(run.set_facts, _eval_keys(recipe, workspace))]
+    notes += model_notes(model, recipe.data.packing, run.probe)
+    trained, held_out = run.trained_rows()
+    return CheckReport(
+        rows=len(rows),
+        examples=len(trained),
+        eval_examples=held_out,
+        tokens=int(trained[:, 0].sum()),
+        trained_tokens=int(trained[:, 1].sum()),
+        engine=run.encoder.name,
+        seconds={"total": time.perf_counter() - started},
+        findings=findings_of(notes, run.problems),
+        lengths=run.lengths(),
+        notes=rows.notes,
+    )
+
+
+class _Run:
+    """What a check gathers batch by batch."""
+
+    def __init__(self, recipe: Recipe, model: ModelFacts) -> None:
+        self._recipe = recipe
+        self._model = model
+        self._kept: list[tuple[int, int, int]] = []  # prompt key, tokens and trained tokens after the cut
+        self._rows: list[int] = []
+        self._tokens: list[int] = []
+        self._runs: list[np.ndarray] = []
+        self._roles: Counter[str] = Counter()
+        self._bos = str(model.tokenizer.special_texts.get("bos_token", ""))
+        self.encoder = encoder_for(model.tokenizer)
+        self.notes: list[Note] = []
+        self.problems: list[RowProblem] = []
+        self.set_facts = SetFacts()
+        self.probe: Conversation | None = None
+
+    def add(self, found: list[Conversation | RowProblem], files: dict[int, str]) -> None:
+        good: list[Conversation] = []
+        for item in found:
+            if isinstance(item, RowProblem):
+                self.problems.append(item)
+            else:
+                good.append(item)
+                self.set_facts.add(item, files[item.row])
+        labelled = label_conversations(good, self._model.drafter, self.encoder, align=True)
+        for number, conversation in enumerate(good):
+            self.notes += root_causes(self._notes_of(number, conversation, labelled))
+
+    def lengths(self) -> Lengths:
+        runs = np.concatenate(self._runs) if self._runs else np.zeros((0, 3), dtype=np.int64)
+        return Lengths(
+            np.asarray(self._rows, dtype=np.int64),
+            np.asarray(self._tokens, dtype=np.int64),
+            runs,
+            dict(self._roles),
+        )
+
+    def trained_rows(self) -> tuple[np.ndarray, int]:
+        """Tokens and trained tokens of every row the trainer gets, int64 [examples, 2]; how many are held out."""
+        kept = np.asarray(self._kept, dtype=np.int64).reshape(-1, 3)
+        data = self._recipe.data
+        held = hold_out(
+            kept[:, 0], 0.0 if data.eval_source else data.eval_fraction, self._recipe.training.seed
+        )
+        return kept[~held, 1:], int(held.sum())
+
+    def _notes_of(self, number: int, conversation: Conversation, labelled: Labelled) -> Iterator[Note]:
+        draft = labelled.drafts[number]
+        yield from structure_notes(conversation, self._model)
+        texts = field_texts(conversation)
+        yield from encoding_notes(conversation.row, texts)
+        if draft.code:
+            yield from refused(conversation, draft, self._model)
+            return
+        facts = self._facts(number, conversation, labelled)
+        self._count(facts)
+        if self.probe is None and conversation.messages:
+            self.probe = conversation
+        if not facts.trained.any():
+            yield untrained(conversation, draft, len(facts.ids))
+        yield from template_notes(facts, self._model)
+        yield from token_notes(facts, self._model, texts)
+        yield from label_notes(facts, self._model)
+
+    def _facts(self, number: int, conversation: Conversation, labelled: Labelled) -> RowFacts:
+        draft, encoded = labelled.drafts[number], labelled.encoded
+        tokens = encoded.of(number)
+        nothing: np.ndarray = np.zeros(tokens.stop - tokens.start, dtype=np.int64)
+        places = encoded.starts is not None and encoded.ends is not None
+        return RowFacts(
+            conversation,
+            draft,
+            rendering_of(draft, self._model.drafter.stops, self._bos),
+            encoded.ids[tokens],
+            labelled.labels[tokens],
+            encoded.starts[tokens] if places and encoded.starts is not None else nothing,
+            encoded.ends[tokens] if places and encoded.ends is not None else nothing,
+        )
+
+    def _count(self, facts: RowFacts) -> None:
+        limit = self._recipe.data.max_length
+        trained = facts.trained
+        index = len(self._rows)
+        self._rows.append(facts.row)
+        self._tokens.append(len(facts.ids))
+        self.set_facts.lengths[facts.row] = len(facts.ids)
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], trained, [False]]).astype(np.int8)))
+        runs = edges.reshape(-1, 2)
+        self._runs.append(np.column_stack([np.full(len(runs), index), runs]).astype(np.int64))
+        for span in facts.rendering.spans:
+            if facts.has_places:
+                tokens = facts.within(span)
+                self._roles[span.role or "template"] += tokens.stop - tokens.start
+        kept = int(trained[:limit].sum())
+        if kept:
+            self._kept.append((prompt_key(facts.conversation), min(limit, len(facts.ids)), kept))
+
+
+def _eval_keys(recipe: Recipe, workspace: Path | None) -> frozenset[int]:
+    """Prompt keys of a separate evaluation source."""
+    if not recipe.data.eval_source:
+        return frozenset()
+    rows: Rows = read_rows(recipe.data.eval_source, workspace, recipe.data)
+    return frozenset(
+        prompt_key(item) for item in conversations(rows, recipe.data) if isinstance(item, Conversation)
+    )

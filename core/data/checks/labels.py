@@ -1,0 +1,169 @@
+"""What is wrong with the labels of a row: what must be trained and is not, and what must not be and is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from core.data.checks.facts import ModelFacts, Note, RowFacts, shown
+from core.data.types import IGNORED, Span
+
+_MASKED_ROLES = ("user", "system", "developer")
+
+
+def label_notes(facts: RowFacts, model: ModelFacts) -> Iterator[Note]:
+    """Notes on the labels before truncation, and on what truncation takes from them."""
+    if facts.draft.source == "tokens":
+        yield from _given(facts)
+    elif facts.has_places:
+        if facts.conversation.messages:
+            yield from _turn_ends(facts, model)
+            yield from _answers(facts)
+            yield from _not_answers(facts)
+            yield from _merges(facts)
+        yield from _everything(facts)
+    yield from _cut(facts, model)
+
+
+def _given(facts: RowFacts) -> Iterator[Note]:
+    """Labels that came with the row."""
+    ids, labels = facts.ids, facts.labels
+    if len(ids) < 4:
+        return
+    kept = np.flatnonzero(facts.trained)
+    elsewhere = kept[kept < len(ids) - 1]
+    if (
+        len(elsewhere) > 3
+        and (labels[kept] != ids[kept]).mean() > 0.5
+        and (labels[elsewhere] == ids[elsewhere + 1]).all()
+    ):
+        yield Note("labels-shifted", facts.row)
+
+
+def _turn_ends(facts: RowFacts, model: ModelFacts) -> Iterator[Note]:
+    """Every turn that is to be trained must end in a stop token that carries loss and that generation stops on."""
+    stops = {
+        span.message: span
+        for span in facts.rendering.spans
+        if span.part == "stop" and span.role == "assistant"
+    }
+    answered = {
+        span.message
+        for span in facts.rendering.spans
+        if span.role == "assistant" and span.part in ("content", "tool call")
+    }
+    missing = outside = False
+    for message in sorted(answered):
+        if not facts.wants(message):
+            continue
+        span = stops.get(message)
+        if span is None:
+            missing = True
+            continue
+        tokens = facts.touching(span.start, span.end)
+        if facts.ids[tokens].size and not facts.trained[tokens].any():
+            outside = True
+        else:
+            yield from _wrong_stop(facts, model, tokens)
+    if missing:
+        yield Note("no-stop", facts.row)
+    if outside:
+        yield Note("stop-outside-loss", facts.row)
+
+
+def _wrong_stop(facts: RowFacts, model: ModelFacts, tokens: slice) -> Iterator[Note]:
+    ids = set(facts.ids[tokens].tolist())
+    if ids and model.generation_stops and not ids & model.generation_stops:
+        yield Note("wrong-stop", facts.row, model.tokenizer.token_text(int(facts.ids[tokens][0])))
+
+
+def _answers(facts: RowFacts) -> Iterator[Note]:
+    """Only markers can leave out part of an answer; spans found by alignment hold it by construction."""
+    if facts.draft.source != "markers":
+        return
+    for span in facts.rendering.spans:
+        if (
+            span.role != "assistant"
+            or span.part not in ("content", "thinking", "tool call")
+            or not facts.wants(span.message)
+        ):
+            continue
+        masked = [
+            token
+            for token in range(*facts.within(span).indices(len(facts.ids)))
+            if facts.labels[token] == IGNORED
+            and facts.rendering.text[facts.starts[token] : facts.ends[token]].strip()
+        ]
+        if masked:
+            text = facts.rendering.text[facts.starts[masked[0]] : facts.ends[masked[-1]]]
+            yield Note("markers-miss-answer", facts.row, f'"{shown(text)}"')
+            return
+
+
+def _not_answers(facts: RowFacts) -> Iterator[Note]:
+    """User, system and tool texts that carry loss although the setting does not ask for them."""
+    mode = facts.draft.loss.mode
+    if mode == "all":
+        results = sum(facts.trained_in(span) for span in facts.rendering.spans if span.part == "tool result")
+        if results:
+            yield Note("tool-result-in-loss", facts.row, amount=results)
+        return
+    prompts = results = 0
+    first = ""
+    for span in facts.rendering.spans:
+        if span.part not in ("content", "tool result") or span.role == "assistant" or _asked_for(facts, span):
+            continue
+        count = facts.trained_in(span)
+        if span.part == "tool result":
+            results += count
+        elif span.role in _MASKED_ROLES:
+            prompts += count
+            first = first or (facts.rendering.text[span.start : span.end] if count else "")
+    if prompts and facts.draft.source == "markers":
+        yield Note("markers-take-prompt", facts.row, f'"{shown(first)}"')
+    elif prompts:
+        yield Note("prompt-in-loss", facts.row, amount=prompts)
+    if results:
+        yield Note("tool-result-in-loss", facts.row, amount=results)
+
+
+def _asked_for(facts: RowFacts, span: Span) -> bool:
+    """Whether the setting names this very message: by role, or by a flag of the data."""
+    if facts.draft.loss.mode not in ("roles", "flags") or span.message < 0:
+        return False
+    return facts.draft.loss.wants(facts.conversation, span.message)
+
+
+def _merges(facts: RowFacts) -> Iterator[Note]:
+    """A token over the end of a prompt: at inference the prompt alone is split in another way."""
+    text = facts.rendering.text
+    for start, _ in facts.rendering.trained:
+        first = int(np.searchsorted(facts.ends, start, side="right"))
+        if first < len(facts.ids) and facts.starts[first] < start < facts.ends[first]:
+            before, after = text[facts.starts[first] : start], text[start : facts.ends[first]]
+            yield Note("boundary-merge", facts.row, f'"{shown(before)}" and "{shown(after)}" are one token')
+            return
+
+
+def _everything(facts: RowFacts) -> Iterator[Note]:
+    mode = facts.draft.loss.mode
+    if (
+        mode not in ("all", "roles", "flags")
+        and len(facts.ids) > 1
+        and facts.trained.all()
+        and facts.conversation.kind != "text"
+    ):
+        yield Note("all-trained", facts.row, f'loss_on = "{mode}"')
+
+
+def _cut(facts: RowFacts, model: ModelFacts) -> Iterator[Note]:
+    limit = model.section.max_length
+    if len(facts.ids) <= limit:
+        return
+    lost, kept = int(facts.trained[limit:].sum()), int(facts.trained[:limit].sum())
+    if lost and not kept:
+        first = int(np.flatnonzero(facts.trained)[0])
+        yield Note("cut-before-answer", facts.row, f"the answer begins at token {first} of at most {limit}")
+    elif lost:
+        yield Note("answer-cut", facts.row, amount=lost)

@@ -1,0 +1,140 @@
+"""What is wrong with the tokenizer and template themselves, whatever the rows."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from core.data.checks.facts import ModelFacts, Note, shown
+from core.data.drafting import Drafter
+from core.data.render import RenderError, template_messages
+from core.data.types import Conversation
+from core.recipe import Recipe
+
+WHOLE_SET = -1  # the row of a note that is about the set
+_PROBES = (
+    "12345 67",
+    "\tindented",
+    "  two blanks",
+    "Café naïve",
+    "e\u0301",
+    "🤖 ok",
+    "line\n\nline",
+    "don't",
+    "的",
+    " a  b ",
+)
+
+
+def model_facts(recipe: Recipe, folder: Path, drafter: Drafter) -> ModelFacts:
+    """Read once: stop ids of generation, embedding rows, and the texts that are control tokens."""
+    tokenizer = drafter.tokenizer
+    config = _json(folder / "config.json")
+    inner = config.get("text_config")
+    rows = (inner if isinstance(inner, dict) else config).get("vocab_size")
+    control = sorted(
+        (
+            str(token)
+            for token in tokenizer.hf.added_tokens_decoder.values()
+            if token.special and str(token).strip()
+        ),
+        key=len,
+        reverse=True,
+    )
+    return ModelFacts(
+        drafter,
+        recipe.data,
+        _generation_stops(folder, config, tokenizer.hf.eos_token_id),
+        rows if isinstance(rows, int) else None,
+        tuple(control),
+    )
+
+
+def model_notes(model: ModelFacts, packing: str, probe: Conversation | None) -> Iterator[Note]:
+    """Notes on pad token, files, template. `probe` is one conversation that the template renders."""
+    yield from _pad(model)
+    yield from _files(model)
+    template = model.drafter.template
+    if template is not None and probe is not None:
+        if not template.markers:
+            yield Note("no-markers", WHOLE_SET)
+        yield from _clock(model, probe)
+    if packing == "wrapped":
+        yield Note("packs-see-each-other", WHOLE_SET)
+
+
+def _pad(model: ModelFacts) -> Iterator[Note]:
+    hf, rows = model.tokenizer.hf, model.embedding_rows
+    if hf.pad_token_id is None:
+        yield Note("no-pad", WHOLE_SET)
+        return
+    if hf.pad_token_id == hf.eos_token_id:
+        yield Note("pad-is-eos", WHOLE_SET)
+    limit = rows if rows is not None else model.tokenizer.vocabulary_size
+    if hf.pad_token_id >= limit:
+        yield Note("pad-outside-vocabulary", WHOLE_SET, f"{hf.pad_token} (id {hf.pad_token_id} of {limit})")
+
+
+def _files(model: ModelFacts) -> Iterator[Note]:
+    """AutoTokenizer against tokenizer.json of the same folder, on texts that split differently by class."""
+    path = model.tokenizer.folder / "tokenizer.json"
+    if not path.exists():
+        return
+    from tokenizers import Tokenizer as FileTokenizer
+
+    try:
+        from_file = FileTokenizer.from_file(str(path))
+    except Exception as error:
+        yield Note(
+            "tokenizer-files-disagree",
+            WHOLE_SET,
+            f"everything: tokenizer.json cannot be read ({shown(str(error))})",
+        )
+        return
+    from_file.no_truncation()
+    from_file.no_padding()
+    for text in _PROBES:
+        if from_file.encode(text, add_special_tokens=False).ids != model.tokenizer.encode(text):
+            yield Note("tokenizer-files-disagree", WHOLE_SET, f'"{shown(text)}"')
+            return
+
+
+def _clock(model: ModelFacts, probe: Conversation) -> Iterator[Note]:
+    """Render twice, on two dates, and compare."""
+    renderer, template = model.drafter.renderer, model.drafter.template
+    if renderer is None or template is None or not template.reads_clock:
+        return
+    messages, tools = template_messages(probe), list(probe.tools) or None
+    renderings = []
+    for day in (datetime.datetime(2001, 2, 3), datetime.datetime(2012, 11, 10)):
+        try:
+            renderings.append(
+                renderer.render(messages, tools, {**probe.template_kwargs, "strftime_now": day.strftime})
+            )
+        except RenderError:
+            return
+    then, later = renderings
+    if then != later:
+        place = next((i for i, (a, b) in enumerate(zip(then, later, strict=False)) if a != b), 0)
+        yield Note("date-in-template", WHOLE_SET, f'"{shown(then[max(place - 16, 0) : place + 16])}"')
+
+
+def _generation_stops(folder: Path, config: dict[str, Any], eos: int | None) -> frozenset[int]:
+    """What `generate` stops on: the generation config's end tokens, else the model config's, else the tokenizer's."""
+    for source in (_json(folder / "generation_config.json"), config):
+        value = source.get("eos_token_id")
+        ids = [item for item in (value if isinstance(value, list) else [value]) if isinstance(item, int)]
+        if ids:
+            return frozenset(ids)
+    return frozenset() if eos is None else frozenset({eos})
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
