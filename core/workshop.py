@@ -119,7 +119,9 @@ class Workshop:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs,), daemon=True, name="tunedeck-workshop")
-        self._process.start()
+        # multiprocessing hands on the number of sys.stderr; a screen puts an object there that has none.
+        with contextlib.redirect_stderr(sys.__stderr__):
+            self._process.start()
         theirs.close()
 
     def _died(self) -> list[Message]:

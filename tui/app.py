@@ -156,6 +156,9 @@ class DeckApp(App[None]):
 
     @on(GoTo)
     async def _go_to(self, message: GoTo) -> None:
+        if message.panel not in [spec.name for spec in self.specs]:
+            self.notify(f"there is no {message.panel} panel here", severity="warning")
+            return
         panel = await self.show_panel(message.panel)
         if message.message is not None:
             panel.post_message(message.message)

@@ -71,8 +71,26 @@ class GoTo(Message):
 
 
 class OpenRun(Message, bubble=False):
-    """Down to the Train or Chat panel: this run, please."""
+    """Down to the Chat panel (or Train): this run, please."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.folder = folder
+
+
+class FollowRun(Message, bubble=False):
+    """Down to the Train panel: show this run. With `then_chat` the chat opens when it is done."""
+
+    def __init__(self, folder: Path, *, then_chat: bool = False) -> None:
+        super().__init__()
+        self.folder = folder
+        self.then_chat = then_chat
+
+
+class StartRun(Message, bubble=False):
+    """Down to the Train panel: start a run of this recipe. With `then_chat` the chat opens when it is done."""
+
+    def __init__(self, recipe: Recipe, *, then_chat: bool = False) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.then_chat = then_chat

@@ -1,4 +1,4 @@
-"""What the header shows of the world outside the app: devices and the newest run, read in a thread."""
+"""What the header shows of the world outside the app: devices and the newest living run, read in a thread."""
 
 from __future__ import annotations
 
@@ -7,20 +7,28 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
+from core.memory.devices import Device, read_devices
+from core.memory.nvml import Nvml
+from core.runs.folder import run_folders
+from core.runs.state import RunState, read_state
 from core.workspace import Workspace
 from tui.widgets.bars import Part
+from tui.widgets.marks import mark, style
+from tui.widgets.numbers import UNKNOWN, share
 
 if TYPE_CHECKING:
     from textual.app import App
 
 # NVML calls take a lock that the training job needs too: two seconds is what monitors settle on.
 READ_SECONDS = 2.0
+NEWEST_RUNS = 20
+NOTHING = Part("")
 
 
 class Pulsed(Message):
     """The header's right side, ready to draw."""
 
-    def __init__(self, device: Part = Part(""), run: Part = Part("")) -> None:  # noqa: B008 (a constant)
+    def __init__(self, device: Part = NOTHING, run: Part = NOTHING) -> None:
         super().__init__()
         self.device = device
         self.run = run
@@ -43,6 +51,40 @@ class Pulse:
         self._stop.set()
 
     def _read(self, app: App[None]) -> None:
+        library = Nvml()
         while not self._stop.is_set():
-            app.post_message(Pulsed())
+            devices = read_devices(library, slow=False, processes=False)
+            app.post_message(Pulsed(device_part(devices), run_part(self._newest())))
             self._stop.wait(READ_SECONDS)
+        library.close()
+
+    def _newest(self) -> RunState | None:
+        states = (read_state(folder) for folder in reversed(run_folders(self.workspace)[-NEWEST_RUNS:]))
+        return next((state for state in states if not state.ended), None)
+
+
+def device_part(devices: tuple[Device, ...]) -> Part:
+    """The fullest GPU, or the host where there is none: used of total, and how busy it is."""
+    gpus = [device for device in devices if device.kind == "cuda"]
+    shown = max(gpus or list(devices), key=lambda device: device.used_bytes or 0, default=None)
+    if shown is None:
+        return NOTHING
+    name = f"GPU {shown.index}" if shown.kind == "cuda" else shown.kind
+    more = f" (of {len(gpus)})" if len(gpus) > 1 else ""
+    busy = f" {shown.utilisation}%" if shown.utilisation is not None else ""
+    full = (shown.used_bytes or 0) > 0.95 * (shown.total_bytes or float("inf"))
+    return Part(
+        f"{name}{more} {_gib(shown.used_bytes)}/{_gib(shown.total_bytes)} GiB{busy}", "bad" if full else ""
+    )
+
+
+def run_part(state: RunState | None) -> Part:
+    if state is None:
+        return NOTHING
+    return Part(
+        f"{mark(state.state)} {share(state.step, state.steps)}", style(state.state), "app.show('train')"
+    )
+
+
+def _gib(value: int | None) -> str:
+    return UNKNOWN if value is None else f"{value / 2**30:.1f}"

@@ -12,6 +12,7 @@ from pytest_textual_snapshot import SVGImageExtension
 from core.workspace import Workspace
 from tui.app import DeckApp
 from tui.deck import open_deck
+from tui.widgets.bars import Part
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = [(80, 24), (120, 40)]
@@ -38,6 +39,7 @@ def _still(monkeypatch: pytest.MonkeyPatch) -> None:
     from textual.widgets import Input
 
     monkeypatch.setattr(Input, "cursor_blink", False, raising=False)
+    monkeypatch.setattr("tui.pulse.device_part", lambda devices: Part("GPU 0 12.3/80.0 GiB 97%"))
 
 
 @pytest.fixture

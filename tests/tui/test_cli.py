@@ -135,3 +135,21 @@ def test_the_app_imports_nothing_heavy() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert set(ran.stdout.rpartition("MODULES")[2].split()).isdisjoint(HEAVY)
+
+
+def test_the_workshop_starts_while_a_screen_holds_stderr() -> None:
+    """Textual puts an object in place of sys.stderr whose file number is -1."""
+    code = (
+        "import sys\nfrom core.workshop import Workshop\n"
+        "class Held:\n"
+        "    def fileno(self): return -1\n"
+        "    def write(self, text): pass\n"
+        "    def flush(self): pass\n"
+        "if __name__ == '__main__':\n"
+        "    sys.stderr = Held()\n"
+        "    shop = Workshop()\n"
+        "    print(shop.wait(shop.submit('tests.tui.sample_panels:double', value=21)))\n"
+        "    shop.cancel()\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ran.stdout.strip() == "42"

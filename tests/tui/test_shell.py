@@ -170,4 +170,8 @@ def test_a_named_recipe_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
 
 def test_the_shell(snap_compare, make_app, size) -> None:
     app = make_app(panels=SAMPLES)
-    assert snap_compare(app, terminal_size=size)
+
+    async def before(pilot) -> None:
+        await until(pilot, lambda: "GPU 0" in app.query_one(Header).text())
+
+    assert snap_compare(app, terminal_size=size, run_before=before)

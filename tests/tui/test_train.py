@@ -12,7 +12,8 @@ from core.runs.folder import Run
 from tests.tui.runs import append, make_run, step_event
 from tests.tui.test_shell import toasts, until
 from tui.messages import OpenRun
-from tui.widgets.bars import Bar, Footer
+from tui.train.panel import NO_RUN
+from tui.widgets.bars import Bar, Footer, Header
 from tui.widgets.curve import CurveView, Plotted, round_range
 from tui.widgets.figures import Figures
 from tui.widgets.log_view import LogView
@@ -20,6 +21,10 @@ from tui.widgets.log_view import LogView
 
 def headline(app) -> str:
     return "".join(bar.text() for bar in app.query("#headline").results(Bar))
+
+
+def in_header(app, text: str) -> bool:
+    return text in app.query_one(Header).text()
 
 
 def note(app) -> str:
@@ -36,7 +41,7 @@ async def drawn(pilot) -> None:
     await until(
         pilot, lambda: app.panel and app.panel.state and app.panel.record.step and "step" in headline(app)
     )
-    await until(pilot, lambda: app.query_one(LogView).page.count)
+    await until(pilot, lambda: app.query_one(LogView).page.count and in_header(app, "GPU 0"))
     await pilot.pause()
 
 
@@ -187,6 +192,19 @@ async def test_searching_the_log(tmp_path: Path, make_app) -> None:
         await until(pilot, lambda: log.page.lines[-1] == "a new line")
 
 
+async def test_a_run_that_cannot_start_says_why_and_leaves_nothing(tmp_path: Path, make_app) -> None:
+    app = make_app(start="train")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: headline(app))
+        app.panel.change_recipe({"data.source": "nowhere.jsonl"})
+        await pilot.press("r")
+        assert "demo on nowhere.jsonl" in app.screen.question
+        await pilot.press("y")
+        await until(pilot, lambda: "nowhere.jsonl" in note(app), seconds=60)
+        assert headline(app) == NO_RUN
+        assert not list((tmp_path / "runs").glob("*"))
+
+
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [(0.41, 2.97, (0, 3)), (5.0, 5.0, (4.8, 5.2)), (0.0, 0.0, (-0.5, 0.5)), (-3.0, 7.0, (-5, 10))],
@@ -230,7 +248,7 @@ def test_pictures(snap_compare, tmp_path: Path, make_app, size, state: str) -> N
 
     async def before(pilot) -> None:
         if state == "none":
-            await until(pilot, lambda: headline(app))
+            await until(pilot, lambda: headline(app) and in_header(app, "GPU 0"))
         else:
             await drawn(pilot)
 

@@ -15,13 +15,14 @@ from textual.message import Message
 from textual.widgets import Input
 
 from core.errors import TunedeckError
+from core.recipe import Recipe
 from core.runs.control import What, request
 from core.runs.find import find_runs
 from core.runs.folder import Run
 from core.runs.record import Record
 from core.runs.state import RunState
 from tui.deck import Deck
-from tui.messages import GoTo, OpenRun
+from tui.messages import FollowRun, GoTo, JobFailed, JobProgress, JobResult, OpenRun, StartRun
 from tui.panel import Command, Panel
 from tui.train import shown
 from tui.train.follower import Followed, Follower
@@ -29,8 +30,9 @@ from tui.widgets.bars import Bar, Part
 from tui.widgets.curve import CurveView
 from tui.widgets.figures import Figures
 from tui.widgets.log_view import LogView
+from tui.widgets.text import visible
 
-NO_RUN = " No run here yet."
+NO_RUN = " No run here yet. r starts one of the recipe; its rows are prepared and priced first."
 QUESTIONS: dict[What, str] = {
     "stop-and-save": "Stop the run now and save a checkpoint it can be resumed from?",
     "stop": "Stop the run now WITHOUT saving? What came after its last checkpoint is lost.",
@@ -67,6 +69,7 @@ class TrainPanel(Panel):
     .-wide TrainPanel Figures { width: 36; height: 20; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "start", "start a run"),
         Binding("c", "ask('checkpoint')", "checkpoint"),
         Binding("s", "ask('stop-and-save')", "save and stop"),
         Binding("t", "chat", "chat with it"),
@@ -89,6 +92,8 @@ class TrainPanel(Panel):
         self.log_scale = False
         self.zoom = 1.0
         self.cursor_step: float | None = None
+        self._starting = 0  # number of the job that starts a run
+        self._then_chat = False
         self._follower: Follower | None = None
 
     def compose(self) -> ComposeResult:
@@ -103,7 +108,7 @@ class TrainPanel(Panel):
     # Which run
 
     def shown(self) -> None:
-        if self.run is None:
+        if self.run is None and not self._starting:
             self._find_newest()
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="newest")
@@ -113,12 +118,18 @@ class TrainPanel(Panel):
         self.post_message(Newest((living or runs)[0].folder if runs else None))
 
     def on_newest(self, message: Newest) -> None:
+        if self._starting:
+            return
         if self.run is None and message.folder is not None:
             self.open_run(message.folder)
         elif self.run is None:
             self.query_one("#headline", Bar).put(0, [Part(NO_RUN, "muted")])
 
     def on_open_run(self, message: OpenRun) -> None:
+        self.open_run(message.folder)
+
+    def on_follow_run(self, message: FollowRun) -> None:
+        self._then_chat = message.then_chat
         self.open_run(message.folder)
 
     def open_run(self, folder: Path) -> None:
@@ -151,6 +162,50 @@ class TrainPanel(Panel):
             if before is not None and self.state.ended:
                 self.app.bell()
                 self.say(f"{self.state.id}: {self.state.state.replace('_', ' ')}")
+            if self._then_chat and self.state.state == "done":
+                self._then_chat = False
+                self.action_chat()
+
+    # Starting one
+
+    def action_start(self) -> None:
+        if self.refused("start"):
+            return
+        from tui.widgets.confirm import Confirm
+
+        recipe = self.deck.recipe
+        self.app.push_screen(
+            Confirm(shown.summary(recipe), "start"), lambda yes: self.start(recipe) if yes else None
+        )
+
+    def on_start_run(self, message: StartRun) -> None:
+        self._then_chat = message.then_chat
+        self.start(message.recipe)
+
+    def start(self, recipe: Recipe) -> None:
+        """Prepare, price and launch, in the workshop; the trainer is its own process from the first moment."""
+        self._starting = self.submit("core.runs.start:start", workspace=self.deck.workspace, recipe=recipe)
+        self._say_starting("preparing the rows")
+
+    def on_job_progress(self, message: JobProgress) -> None:
+        if message.job == self._starting:
+            done, total = message.value.done, message.value.total
+            self._say_starting(f"preparing the rows: {done} of {total}")
+
+    def on_job_result(self, message: JobResult) -> None:
+        if message.job == self._starting:
+            self._starting = 0
+            self.open_run(message.value.folder)
+
+    def on_job_failed(self, message: JobFailed) -> None:
+        if message.job == self._starting:
+            self._starting = 0
+            self._say_starting("")
+            self.notify(message.what, severity="error", timeout=20)
+            self.query_one("#note", Bar).put(0, [Part(f" ✗ {visible(message.what)}", "bad")])
+
+    def _say_starting(self, what: str) -> None:
+        self.query_one("#headline", Bar).put(0, [Part(f" ◌ starting: {what}" if what else NO_RUN)])
 
     # Drawing
 
@@ -196,6 +251,10 @@ class TrainPanel(Panel):
     # Asking the trainer
 
     def why_not(self, action: str) -> str:
+        if action == "start":
+            if self._starting:
+                return "a run is being started"
+            return "this run is at work; stop it first" if self.state and not self.state.ended else ""
         if self.run is None or self.state is None:
             return "" if action in ("metric",) else "no run is open"
         if action.startswith("ask") and self.state.ended:

@@ -6,6 +6,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
+from core.recipe import Recipe
 from core.runs.record import Record
 from core.runs.state import RunState
 from tui.widgets.bars import Part
@@ -25,6 +26,19 @@ BAR_CELLS = 20
 MOST_POINTS = 2000
 
 
+def summary(recipe: Recipe) -> str:
+    """What is about to be started, in one question."""
+    amount = (
+        f"{recipe.training.max_steps} steps"
+        if recipe.training.max_steps
+        else f"{recipe.training.epochs:g} epochs"
+    )
+    return (
+        f"Start a run? {visible(recipe.model.source)} on {visible(recipe.data.source)}\n"
+        f"{recipe.tuner.method}, {amount}, batch {recipe.effective_batch}, rate {figure(recipe.learning_rate, 3)}"
+    )
+
+
 def headline(state: RunState, record: Record) -> list[Part]:
     """One line: how the run stands, and how far it is."""
     step, steps = record.step or state.step, record.steps or state.steps or 0
@@ -34,9 +48,9 @@ def headline(state: RunState, record: Record) -> list[Part]:
     parts = [Part(f" {word} ", style(state.state)), Part(f" {cut(visible(state.id), 32)} ", "name")]
     if steps:
         parts.append(Part(f" step {step}/{steps} {share(step, steps):>4} "))
-        parts.append(Part(progress(step / steps), "key" if state.state == "running" else "muted"))
-    if state.state == "running" and record.last.get("eta_seconds") is not None:
-        parts.append(Part(f" {duration(record.last['eta_seconds'])} left"))
+        if state.state == "running" and record.last.get("eta_seconds") is not None:
+            parts.append(Part(f" {duration(record.last['eta_seconds'])} left "))
+        parts.append(Part(f" {progress(step / steps)}", "key" if state.state == "running" else "muted"))
     return parts
 
 

@@ -8,7 +8,7 @@ from tui.widgets.bars import Bar, Part
 from tui.widgets.text import fit
 
 COLUMN_CELLS = 26
-NAME_CELLS = 10
+NAME_CELLS = 11
 
 
 class Figures(Bar):
