@@ -75,20 +75,18 @@ def training_difference(
     """Where the prompt is not what the training saw before the answer; empty if it is the same.
 
     The training rendering of the same conversation with an answer must begin with the prompt, as text and as tokens.
+    What the template writes between the two is the model's to say, and was trained so.
     """
     answered = [*messages, {"role": "assistant", "content": ANSWER}]
     try:
         trained = tokenizer.apply_chat_template(answered, tools=list(tools) or None, tokenize=False)
     except Exception as error:
         return (f"the template does not render the answered conversation ({error}); not compared",)
-    before, found, _ = trained.rpartition(ANSWER)
-    if not found:
-        return ("the template changes the answer's text; not compared with the training rendering",)
-    if before != prompt.text:
-        at = _common_length(before, prompt.text)
+    if not trained.startswith(prompt.text):
+        at = _common_length(trained, prompt.text)
         return (
             "the prompt is not what the training put before an answer: "
-            f"after {prompt.text[max(0, at - 20) : at]!r} the training has {before[at : at + 40]!r}, "
+            f"after {prompt.text[max(0, at - 20) : at]!r} the training has {trained[at : at + 40]!r}, "
             f"the prompt has {prompt.text[at : at + 40]!r}",
         )
     ids = tokenizer.encode(trained, add_special_tokens=False)
