@@ -58,7 +58,8 @@ def test_real_templates_agree_with_their_training_rendering(shared_data: Path) -
             continue
         prompt = chat_prompt(tokenizer, [{"role": "user", "content": "Hi there"}])
         answered = tokenizer.apply_chat_template(
-            [{"role": "user", "content": "Hi there"}, {"role": "assistant", "content": "Yes."}], tokenize=False
+            [{"role": "user", "content": "Hi there"}, {"role": "assistant", "content": "Yes."}],
+            tokenize=False,
         )
         same = answered.startswith(prompt.text)
         assert same == (prompt.warnings == ()), folder.name

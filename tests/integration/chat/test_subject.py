@@ -31,11 +31,15 @@ def run(workspace: Workspace, tiny_model: Path, tiny_adapter: Path) -> Path:
         checkpoint = folder / "checkpoints" / f"checkpoint-{step}"
         shutil.copytree(tiny_adapter, checkpoint)
         if loss is not None:
-            (checkpoint / "tunedeck.json").write_text(json.dumps({"step": step, "bytes": 1, "eval_loss": loss}))
+            (checkpoint / "tunedeck.json").write_text(
+                json.dumps({"step": step, "bytes": 1, "eval_loss": loss})
+            )
     return folder
 
 
-def test_a_run_that_goes_on_answers_with_its_newest_checkpoint(run: Path, workspace: Workspace, tiny_model: Path) -> None:
+def test_a_run_that_goes_on_answers_with_its_newest_checkpoint(
+    run: Path, workspace: Workspace, tiny_model: Path
+) -> None:
     found = subject("20261120", workspace)
     assert found.adapter == run / "checkpoints" / "checkpoint-10"
     assert found.model_folder == tiny_model
