@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +13,8 @@ from tui.commands.options import AsJson, DataOption, print_json, say, workspace_
 
 if TYPE_CHECKING:
     from core.chat.evaluate import Evaluation
+
+SECONDS_BETWEEN_LINES = 2.0
 
 
 def add_to(app: typer.Typer) -> None:
@@ -52,7 +56,7 @@ def evaluate(
             batch_size=batch_size,
             generate=not loss_only,
         )
-        evaluation: Evaluation = workshop.wait(job, _say_progress)
+        evaluation: Evaluation = workshop.wait(job, _Narrator())
     finally:
         workshop.cancel()
     if as_json:
@@ -61,10 +65,20 @@ def evaluate(
         _print(evaluation)
 
 
-def _say_progress(value: dict[str, Any]) -> None:
-    say(
-        f"{value['who']}: {value['what']} {value['done']}/{value['total']}, {value['eta_seconds']:.0f} s left"
-    )
+class _Narrator:
+    """Progress on stderr: one line that is written over on a terminal, a line now and then in a log."""
+
+    def __init__(self) -> None:
+        self._last = 0.0
+
+    def __call__(self, value: dict[str, Any]) -> None:
+        ended = value["done"] == value["total"]
+        if not ended and time.monotonic() - self._last < SECONDS_BETWEEN_LINES:
+            return
+        self._last = time.monotonic()
+        text = f"{value['who']}: {value['what']} {value['done']}/{value['total']}, {value['eta_seconds']:.0f} s left"
+        over = sys.stderr.isatty()
+        typer.echo(f"\r{text:<60}" if over else text, nl=ended or not over, err=True)
 
 
 def _print(evaluation: Evaluation) -> None:
