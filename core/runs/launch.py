@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 from core.errors import TunedeckError
+from core.memory.devices import Device, read_devices
 from core.recipe import Recipe
 from core.runs.events import append_event
 from core.runs.folder import Run
@@ -62,12 +63,36 @@ def trainer_environment(recipe: Recipe) -> dict[str, str]:
     environment["PYTHONSAFEPATH"] = "1"
     environment["PYTHONUNBUFFERED"] = "1"
     environment.setdefault("TOKENIZERS_PARALLELISM", "false")
-    if recipe.launch.devices == "cpu":
-        environment["CUDA_VISIBLE_DEVICES"] = ""
-    elif isinstance(recipe.launch.devices, list):
+    # Waiting threads of OpenMP spin by default: beside other work on the same cores that is ten times slower.
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    devices = visible_devices(recipe, read_devices(slow=False, processes=False))
+    if devices is not None:
         environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
-        environment["CUDA_VISIBLE_DEVICES"] = ",".join(str(device) for device in recipe.launch.devices)
+        environment["CUDA_VISIBLE_DEVICES"] = devices
     return environment
+
+
+def visible_devices(recipe: Recipe, devices: tuple[Device, ...]) -> str | None:
+    """The value of CUDA_VISIBLE_DEVICES for a recipe; None leaves it as it is.
+
+    With `auto` and more GPUs than processes, those with the most free memory are taken: several GPUs that
+    one process can see would make transformers split every batch over them.
+    """
+    chosen = recipe.launch.devices
+    if chosen == "cpu":
+        return ""
+    gpus = [device for device in devices if device.kind == "cuda" and device.visible]
+    if isinstance(chosen, list):
+        return ",".join(_uuid_or_name(entry, gpus) for entry in chosen)
+    if len(gpus) <= recipe.ranks:
+        return None
+    freest = sorted(gpus, key=lambda device: device.free_bytes or 0, reverse=True)[: recipe.ranks]
+    return ",".join(device.uuid or str(device.index) for device in freest)
+
+
+def _uuid_or_name(entry: int | str, gpus: list[Device]) -> str:
+    """The UUID of a GPU named by its number: numbers are counted anew inside CUDA_VISIBLE_DEVICES."""
+    return next((gpu.uuid for gpu in gpus if gpu.index == entry and gpu.uuid), str(entry))
 
 
 def name_process(run: Run, pid: int, command: list[str]) -> None:

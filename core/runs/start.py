@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import TunedeckError, UsageError
+from core.memory.devices import read_devices, room_for
 from core.memory.plan import plan
 from core.memory.setting import Lengths
-from core.memory.verdict import Room
 from core.models.architecture_of import read_model
 from core.models.sources import ModelFiles, locate
 from core.recipe import Recipe, require_here
@@ -81,8 +81,8 @@ def planned_peak_bytes(run: Run, recipe: Recipe, model: ModelFiles, ready: Prepa
         mean=ready.tokens / max(ready.examples, 1),
         trained_share=ready.trained_tokens / max(ready.tokens, 1),
     )
-    room = Room(device="cpu" if recipe.launch.devices == "cpu" else "cuda")
     try:
+        room = room_for(recipe, read_devices())
         made = plan(recipe, read_model(model.folder), lengths, room=room)
     except TunedeckError:
         return None  # an architecture without a plan trains all the same; the list shows no planned peak
