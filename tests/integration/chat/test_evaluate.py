@@ -17,7 +17,7 @@ from core.chat.evaluate import Evaluation, evaluate
 from core.chat.subject import Subject, base_of
 from core.errors import TunedeckError
 
-from .conftest import TEMPLATE
+from tests.integration.tiny import TEMPLATE
 
 CHATS = [
     ("the cat sees", "a dog"),

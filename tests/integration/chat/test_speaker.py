@@ -19,7 +19,7 @@ from core.chat.speaker import Speaker
 from core.chat.subject import Subject
 from core.errors import TunedeckError
 
-from .conftest import make_adapter
+from tests.integration.tiny import make_adapter
 
 QUESTION = ({"role": "user", "content": "the cat sees the dog"},)
 SHORT = Sampling(temperature=0.0, max_tokens=12)

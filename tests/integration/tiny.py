@@ -1,11 +1,9 @@
-"""A tiny random chat model with an adapter, made once per session: real files, real loading, no download."""
+"""A tiny random chat model with an adapter: real files, real loading, no download."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
@@ -13,14 +11,12 @@ TEMPLATE = (
 )
 
 
-@pytest.fixture(scope="session")
-def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A saved two-layer Llama with a byte-level tokenizer and a ChatML template. Weights are random (seed 0)."""
+def make_model(folder: Path) -> Path:
+    """Save a two-layer Llama with a byte-level tokenizer and a ChatML template. Weights are random (seed 0)."""
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-    folder = tmp_path_factory.mktemp("models") / "tiny"
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -53,12 +49,6 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.generation_config = GenerationConfig(eos_token_id=fast.eos_token_id, pad_token_id=fast.pad_token_id)
     model.save_pretrained(folder)
     return folder
-
-
-@pytest.fixture(scope="session")
-def tiny_adapter(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A saved LoRA adapter of `tiny_model` with random, not zero, weights."""
-    return make_adapter(tiny_model, tmp_path_factory.mktemp("adapters") / "first", seed=1)
 
 
 def make_adapter(model_folder: Path, folder: Path, *, seed: int, **changes: Any) -> Path:

@@ -1,0 +1,65 @@
+"""`tunedeck merge` and `tunedeck export`: take the result away, each form followed by its own check."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from tui.commands.chat import Named
+from tui.commands.options import AsJson, print_json, say, workspace_of
+
+Out = Annotated[
+    str, typer.Option("--out", metavar="PATH", help="Where to put it; exports/ of the run unless named.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("merge")(merge)
+    exports = typer.Typer(help="Take the result away in another form.", rich_markup_mode=None, no_args_is_help=True)
+    exports.command("adapter")(adapter)
+    app.add_typer(exports, name="export")
+
+
+def merge(
+    ctx: typer.Context,
+    named: Named,
+    out: Out = "",
+    dtype: Annotated[
+        str, typer.Option(metavar="DTYPE", help="bfloat16, float16 or float32; the run's unless given.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Merge the adapter into its base, in full precision, and compare the result with base and adapter.
+
+    Example: tunedeck merge last
+    """
+    done = _job(ctx, "merge_named", named=named, out=out, dtype=dtype)
+    if as_json:
+        print_json(done.to_json())
+        return
+    typer.echo(str(done.folder))
+    for check in done.checks:
+        say(str(check))
+
+
+def adapter(ctx: typer.Context, named: Named, out: Out = "", as_json: AsJson = False) -> None:
+    """The adapter with tokenizer, template and a card, as PEFT, vLLM and the Hub take it."""
+    done = _job(ctx, "adapter_named", named=named, out=out)
+    if as_json:
+        print_json(done.to_json())
+        return
+    typer.echo(str(done.folder))
+    say(f"{done.tensors} tensors, {done.bytes / 2**20:.1f} MiB, for the base {done.base}")
+
+
+def _job(ctx: typer.Context, function: str, **arguments: Any) -> Any:
+    """Run a function of `core.export.jobs` in the workshop, saying what it does."""
+    from core.workshop import Workshop
+
+    workshop = Workshop()
+    try:
+        job = workshop.submit(f"core.export.jobs:{function}", root=workspace_of(ctx).root, **arguments)
+        return workshop.wait(job, lambda text: say(f"{text} ..."))
+    finally:
+        workshop.cancel()
