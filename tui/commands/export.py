@@ -16,7 +16,9 @@ Out = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     app.command("merge")(merge)
-    exports = typer.Typer(help="Take the result away in another form.", rich_markup_mode=None, no_args_is_help=True)
+    exports = typer.Typer(
+        help="Take the result away in another form.", rich_markup_mode=None, no_args_is_help=True
+    )
     exports.command("adapter")(adapter)
     app.add_typer(exports, name="export")
 

@@ -16,7 +16,6 @@ from core.chat import evaluate as module
 from core.chat.evaluate import Evaluation, evaluate
 from core.chat.subject import Subject, base_of
 from core.errors import TunedeckError
-
 from tests.integration.tiny import TEMPLATE
 
 CHATS = [

@@ -18,7 +18,6 @@ from core.chat.sampling import GREEDY, Sampling
 from core.chat.speaker import Speaker
 from core.chat.subject import Subject
 from core.errors import TunedeckError
-
 from tests.integration.tiny import make_adapter
 
 QUESTION = ({"role": "user", "content": "the cat sees the dog"},)

@@ -17,7 +17,6 @@ from core.chat.subject import Subject
 from core.errors import TunedeckError, UsageError
 from core.export.adapter import export_adapter
 from core.export.merge import merge
-
 from tests.integration.tiny import make_adapter
 
 
