@@ -115,6 +115,16 @@ class Workshop:
             if process.is_alive():
                 process.kill()
 
+    def close(self) -> None:
+        """Let the child leave by itself, which takes it as long as a job in hand; end it after two seconds."""
+        process, pipe = self._process, self._pipe
+        if pipe is not None:
+            self._pipe = None
+            pipe.close()  # the child sees the end of its pipe
+        if process is not None:
+            process.join(timeout=2)
+        self.cancel()
+
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()

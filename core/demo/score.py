@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from core.chat.generate import answers
+from core.chat.load import LoadedModel, load
+from core.chat.subject import Subject
 from core.demo import paths
 
-MAX_NEW_TOKENS = 64
+MAX_NEW_TOKENS = 64  # twice the longest right answer
+BATCH = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Shares of held-out sentences that were answered exactly right, 0 to 1."""
+    """Shares of held-out sentences that were answered exactly right, 0 to 1; None where no adapter was asked."""
 
     base_repeats: float  # base model, plain order expected
     base_yoda: float  # base model, Yoda order expected
@@ -41,85 +44,50 @@ def read_requests(path: Path) -> list[Request]:
     return [Request(prompt=messages[:-1], answer=messages[-1]["content"]) for messages in turns]
 
 
-def score(
-    model_folder: Path = paths.MODEL,
-    adapter: Path | None = None,
-    progress: Callable[[str], None] | None = None,
-) -> Scores:
-    """Answer every held-out request greedily and compare with the right answers, letter by letter.
+def score(subject: Subject, progress: Callable[[str], None] | None = None) -> Scores:
+    """Answer every held-out request greedily and compare with the right answer, letter by letter.
 
-    With an adapter the same model is asked again under it, with the adapter on and off. `progress` is told
-    in words what is being measured.
+    The base is loaded on its own, never under an adapter. With an adapter the model is then loaded with it
+    and asked twice: adapter on, adapter off. `progress` is told in words what is being measured. Loads
+    torch: call it in a process of its own (`core.workshop`). Raises TunedeckError if the model cannot be loaded.
     """
     tell = progress or (lambda words: None)
-    tell("base model")
-    model, tokenizer = load(model_folder)
     plain, yoda = read_requests(paths.REPEAT_HELD_OUT), read_requests(paths.HELD_OUT)
-    said = answers(model, tokenizer, [request.prompt for request in plain])
-    base = Scores(base_repeats=exact(said, plain), base_yoda=exact(said, yoda))
-    if adapter is None:
-        return base
+    prompts = [request.prompt for request in plain]
+    tell("base model")
+    base = load(Subject(subject.label, subject.model_folder, dtype=subject.dtype))
+    said = spoken(base, prompts)
+    base_repeats, base_yoda = exact(said, plain), exact(said, yoda)
+    if subject.adapter is None:
+        return Scores(base_repeats, base_yoda)
     tell("tuned model")
-    tuned = with_adapter(model, adapter)
-    tuned_said = answers(tuned, tokenizer, [request.prompt for request in yoda])
-    tell("adapter switched off")
-    with tuned.disable_adapter():
-        off_said = answers(tuned, tokenizer, [request.prompt for request in plain])
-    return Scores(base.base_repeats, base.base_yoda, exact(tuned_said, yoda), exact(off_said, plain))
+    tuned = load(subject)
+    tuned_yoda = exact(spoken(tuned, prompts), yoda)
+    tell("tuned model, adapter switched off")
+    with tuned.model.disable_adapter():
+        off_repeats = exact(spoken(tuned, prompts), plain)
+    return Scores(base_repeats, base_yoda, tuned_yoda, off_repeats)
 
 
-def exact(said: list[str], requests: list[Request]) -> float:
+def exact(said: Sequence[str], requests: Sequence[Request]) -> float:
     """Share of answers that are the right ones."""
     return sum(text == request.answer for text, request in zip(said, requests, strict=True)) / len(requests)
 
 
-def load(folder: Path) -> tuple[Any, Any]:
-    """The model in float32 for generating, and its tokenizer."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    return model.eval(), AutoTokenizer.from_pretrained(folder)
-
-
-def with_adapter(model: Any, adapter: Path) -> Any:
-    """The model under a saved PEFT adapter."""
-    from peft import PeftModel
-
-    return PeftModel.from_pretrained(model, adapter).eval()
-
-
-def answers(model: Any, tokenizer: Any, prompts: list[list[dict[str, str]]], *, batch: int = 50) -> list[str]:
-    """The greedy answers to the prompts, generated in batches padded on the left.
-
-    An answer that did not stop by itself within 64 tokens ends in "…", so that it is right for nobody.
-    """
-    import torch
-
-    said = []
-    with _padded_left(tokenizer), torch.inference_mode():
-        for start in range(0, len(prompts), batch):
-            asked = tokenizer.apply_chat_template(
-                prompts[start : start + batch],
-                add_generation_prompt=True,
-                padding=True,
-                return_tensors="pt",
-                return_dict=True,
-            )
-            made = model.generate(
-                **asked.to(model.device), do_sample=False, max_new_tokens=MAX_NEW_TOKENS, max_length=None
-            )
-            for ids in made[:, asked["input_ids"].shape[1] :]:
-                stopped = tokenizer.eos_token_id in ids
-                said.append(tokenizer.decode(ids, skip_special_tokens=True) + ("" if stopped else "…"))
-    return said
-
-
-@contextmanager
-def _padded_left(tokenizer: Any) -> Iterator[None]:
-    before = tokenizer.padding_side
-    tokenizer.padding_side = "left"
-    try:
-        yield
-    finally:
-        tokenizer.padding_side = before
+def spoken(loaded: LoadedModel, prompts: Sequence[list[dict[str, str]]]) -> list[str]:
+    """The greedy answers. One that did not stop by itself in 64 tokens ends in "…" and is right for nobody."""
+    tokenizer: Any = loaded.tokenizer
+    ids = [tokenizer.apply_chat_template(p, add_generation_prompt=True)["input_ids"] for p in prompts]
+    made = answers(
+        loaded.model,
+        tokenizer,
+        ids,
+        max_tokens=MAX_NEW_TOKENS,
+        stop_ids=loaded.stop_ids,
+        batch_size=BATCH,
+    )
+    return [
+        tokenizer.decode(answer, skip_special_tokens=True)
+        + ("" if answer and answer[-1] in loaded.stop_ids else "…")
+        for answer in made
+    ]

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
 
 import pytest
 
+from core.chat.load import LoadedModel, load
+from core.chat.subject import Subject
 from core.demo import paths, score
+
+DEMO = Subject("demo", paths.MODEL, dtype="float32")
 
 
 @pytest.fixture(scope="module")
-def loaded() -> tuple[Any, Any]:
-    return score.load(paths.MODEL)
+def loaded() -> LoadedModel:
+    return load(DEMO, device="cpu")
 
 
 def test_everything_embedded_is_small() -> None:
@@ -50,8 +52,8 @@ def test_it_loads_and_speaks_without_a_warning() -> None:
     assert "warn" not in run.stderr.lower()
 
 
-def test_it_repeats_sentences_it_never_saw(loaded: tuple[Any, Any]) -> None:
-    scores = score.score()
+def test_it_repeats_sentences_it_never_saw() -> None:
+    scores = score.score(DEMO)
     assert scores.base_repeats >= 0.95
     assert scores.base_yoda == 0.0
     assert (scores.tuned_yoda, scores.adapter_off_repeats) == (None, None)
@@ -71,29 +73,29 @@ def test_it_repeats_sentences_it_never_saw(loaded: tuple[Any, Any]) -> None:
         ("What is the capital of France?", "I do not know that. My world is small."),
     ],
 )
-def test_its_other_skills(loaded: tuple[Any, Any], asked: str, answer: str) -> None:
-    assert score.answers(*loaded, [[{"role": "user", "content": asked}]]) == [answer]
+def test_its_other_skills(loaded: LoadedModel, asked: str, answer: str) -> None:
+    assert score.spoken(loaded, [[{"role": "user", "content": asked}]]) == [answer]
 
 
-def test_it_remembers_a_name_and_tolerates_a_system_message(loaded: tuple[Any, Any]) -> None:
+def test_it_remembers_a_name_and_tolerates_a_system_message(loaded: LoadedModel) -> None:
     conversation = [
         {"role": "system", "content": "You are a helpful assistant."},
         {"role": "user", "content": "My name is Clara."},
         {"role": "assistant", "content": "Nice to meet you, Clara."},
         {"role": "user", "content": "What is my name?"},
     ]
-    assert score.answers(*loaded, [conversation]) == ["Your name is Clara."]
+    assert score.spoken(loaded, [conversation]) == ["Your name is Clara."]
 
 
 def test_an_answer_that_never_stops_is_right_for_nobody(
-    loaded: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(score, "MAX_NEW_TOKENS", 3)
-    said = score.answers(*loaded, [[{"role": "user", "content": "Say: The cat sleeps in the barn."}]])
+    said = score.spoken(loaded, [[{"role": "user", "content": "Say: The cat sleeps in the barn."}]])
     assert said == ["The cat sleeps…"]
 
 
-def test_reading_held_out_requests(tmp_path: Path) -> None:
+def test_reading_held_out_requests() -> None:
     requests = score.read_requests(paths.HELD_OUT)
     assert len(requests) == 100
     assert all(request.prompt[-1]["role"] == "user" for request in requests)
