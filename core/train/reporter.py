@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from core.runs.checkpoints import Checkpoint
 from core.runs.events import EventWriter
+from core.runs.watch import Watcher
 from core.train.measure import memory
 from core.train.trainer import RunTrainer
 
@@ -22,8 +24,18 @@ class Reporter(TrainerCallback):
     Rates count only the time spent in steps: evaluation, checkpoints and samples stop the clock.
     """
 
-    def __init__(self, events: EventWriter, trainer: RunTrainer) -> None:
+    def __init__(
+        self,
+        events: EventWriter,
+        trainer: RunTrainer,
+        stop_on: Sequence[str] = (),
+        stop: Callable[[str], None] = lambda why: None,
+    ) -> None:
+        """`stop_on` names the watch rules that end the run; `stop` is called with the reason."""
         self.events = events
+        self.stop_on = stop_on
+        self.stop = stop
+        self.watcher = Watcher()
         self.trainer = trainer
         self.first_loss: float | None = None
         self.loss: float | None = None
@@ -76,7 +88,7 @@ class Reporter(TrainerCallback):
             newest if self._seconds_per_step is None else 0.9 * self._seconds_per_step + 0.1 * newest
         )
         self._reported_step, self.tokens = state.global_step, tokens
-        self.events.write(
+        self._tell(
             "step",
             step=state.global_step,
             steps=state.max_steps,
@@ -110,7 +122,7 @@ class Reporter(TrainerCallback):
                 for value in (self.best_eval_loss, state.best_metric, self.eval_loss)
                 if value is not None
             )
-            self.events.write(
+            self._tell(
                 "eval",
                 step=state.global_step,
                 epoch=round(state.epoch or 0.0, 4),
@@ -121,6 +133,14 @@ class Reporter(TrainerCallback):
             )
             log.info("eval at step %d loss %.4f", state.global_step, self.eval_loss)
         self._clock = time.monotonic()
+
+    def _tell(self, kind: str, **values: Any) -> None:
+        """Write a step or eval event, and what the watch rules make of it."""
+        self.events.write(kind, **values)
+        for alarm in self.watcher.see({"kind": kind, **values}):
+            self.warn(alarm.rule, alarm.what)
+            if alarm.rule in self.stop_on:
+                self.stop(f"{alarm.rule}: {alarm.what}")
 
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any

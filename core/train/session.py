@@ -31,6 +31,7 @@ from core.train import measure
 from core.train.arguments import sft_arguments
 from core.train.controller import Controller, Heartbeat
 from core.train.loading import attention, load_base, load_tokenizer
+from core.train.probe import ProbeFirst
 from core.train.reporter import Reporter
 from core.train.signals import StopSignals
 from core.train.trainer import RunTrainer
@@ -76,8 +77,10 @@ def train(run: Run, *, resume: bool, signals: StopSignals) -> int:
         events.write("status", state="loading", note="")
         session = open_session(run, events, signals, started)
         trainer = build_trainer(session)
-        reporter = Reporter(events, trainer)
         controller = Controller(run, events, signals, first_rank=first)
+        reporter = Reporter(
+            events, trainer, stop_on=session.recipe.training.stop_on, stop=controller.ask_to_stop
+        )
         trainer.add_callback(reporter)
         trainer.add_callback(controller)
         checkpoint = find_checkpoint(run, first) if resume else None
@@ -87,6 +90,8 @@ def train(run: Run, *, resume: bool, signals: StopSignals) -> int:
         else:
             note = f"from the checkpoint at step {checkpoint[1]}" if checkpoint else ""
             events.write("status", state="running", note=note, step=checkpoint[1] if checkpoint else 0)
+            if checkpoint is None and not trainer.is_deepspeed_enabled:  # a resumed optimizer has its state
+                trainer.add_callback(ProbeFirst(trainer, reporter))
             trainer.train(resume_from_checkpoint=str(checkpoint[0]) if checkpoint else None)
         if not controller.stopped or controller.saved:
             events.write("status", state="saving", note="")

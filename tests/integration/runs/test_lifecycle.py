@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from core.runs.checkpoints import checkpoints
-from core.runs.curves import curve
 from core.runs.events import read_events
 from core.runs.folder import Run
 from core.runs.identity import process_from_json
 from core.runs.launch import launch
+from core.runs.record import Curve, Record
 from core.runs.resume import resume
 from tests.integration.runs.conftest import MakeRun, train, wait_for
 
@@ -29,6 +29,12 @@ def pid_of(run: Run) -> int:
     process = process_from_json(run.read_json(run.identity)["process"])
     assert process is not None
     return process.pid
+
+
+def loss_curve(run: Run) -> Curve:
+    record = Record()
+    record.add(read_events(run.folder)[0])
+    return record.curves["loss"]
 
 
 def test_it_outlives_launcher_and_terminal_and_obeys_sigterm(make_run: MakeRun) -> None:
@@ -86,10 +92,9 @@ def test_a_killed_run_is_lost_and_resumes_on_the_same_curve(make_run: MakeRun) -
     assert from_step in (4, 8)
     assert wait_for(broken, lambda state: state.ended).state == "done"
     assert not (broken.checkpoints / ".unfinished" / "checkpoint-99").exists()
-    expected, joined = (curve(read_events(run.folder)[0]) for run in (whole, broken))
-    assert [step for step, _ in joined] == list(range(1, 13))
-    for (step, loss), (_, same) in zip(expected, joined, strict=True):
-        assert same == pytest.approx(loss, abs=1e-6), f"step {step}"
+    expected, joined = loss_curve(whole), loss_curve(broken)
+    assert list(joined.steps) == list(range(1, 13))
+    assert list(joined.values) == pytest.approx(list(expected.values), abs=1e-6)
     assert [checkpoint.step for checkpoint in checkpoints(broken)] == [8, 12]
 
 
