@@ -20,6 +20,7 @@ from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
 from textual.events import Resize
+from textual.keys import key_to_character
 from textual.message import Message
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
@@ -51,7 +52,10 @@ class PanelSpec:
 
 
 # Only what exists is listed, so only what exists is drawn.
-PANELS: tuple[PanelSpec, ...] = (PanelSpec("4", "train", "Train", "tui.train.panel:TrainPanel"),)
+PANELS: tuple[PanelSpec, ...] = (
+    PanelSpec("4", "train", "Train", "tui.train.panel:TrainPanel"),
+    PanelSpec("5", "chat", "Chat", "tui.chat.panel:ChatPanel"),
+)
 
 
 class DeckApp(App[None]):
@@ -271,7 +275,9 @@ class DeckApp(App[None]):
         focused = screen.focused
         found: dict[str, tuple[str, str, str]] = {}
         for node, binding, enabled, _tooltip in screen.active_bindings.values():
-            typed = focused is not None and focused.check_consume_key(binding.key, binding.key)
+            typed = focused is not None and focused.check_consume_key(
+                binding.key, key_to_character(binding.key)
+            )
             works = enabled and not (isinstance(node, Panel) and node.why_not(binding.action))
             if binding.show and works and not typed and binding.action not in found:
                 shown = self.get_key_display(binding)

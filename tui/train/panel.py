@@ -153,10 +153,12 @@ class TrainPanel(Panel):
         if self._follower is None or message.folder != self._follower.folder:
             return
         self._follower.taken()
-        before = self.state
+        before, saved = self.state, len(self.record.checkpoints)
         self.record.add(message.events)
         self.state = message.state or self.state
         self._draw()
+        if len(self.record.checkpoints) != saved:
+            self.refresh_bindings()
         if self.state is not None and (before is None or before.state != self.state.state):
             self.refresh_bindings()
             if before is not None and self.state.ended:

@@ -65,3 +65,43 @@ def cut_left(text: str, cells: int) -> str:
     while cell_len(text) > cells > 0:
         text = "…" + text[2:]
     return text if cells > 0 else ""
+
+
+def wrap(text: str, cells: int) -> list[str]:
+    """The text as lines of at most that many cells, broken at spaces where there are any. Newlines stay."""
+    lines: list[str] = []
+    for paragraph in text.split("\n"):
+        line = ""
+        for word in _words(paragraph):
+            if cell_len(line) + cell_len(word.rstrip()) <= cells:
+                line += word
+                continue
+            if line:
+                lines.append(line.rstrip())
+            *full, line = _pieces(word, cells)
+            lines += full
+        lines.append(line.rstrip() if line.strip() else "")
+    return lines
+
+
+def _words(text: str) -> list[str]:
+    """Words with the spaces that follow them; leading spaces are a word of their own."""
+    words, start = [], 0
+    while start < len(text):
+        end = text.find(" ", start)
+        end = len(text) if end < 0 else end
+        while end < len(text) and text[end] == " ":
+            end += 1
+        words.append(text[start:end])
+        start = end
+    return words
+
+
+def _pieces(word: str, cells: int) -> list[str]:
+    """A word cut into pieces that fit."""
+    pieces = [""]
+    for character in word:
+        if cell_len(pieces[-1] + character) > cells and pieces[-1]:
+            pieces.append("")
+        pieces[-1] += character
+    return pieces
