@@ -10,7 +10,7 @@ import pytest
 from pytest_textual_snapshot import SVGImageExtension
 
 from core.workspace import Workspace
-from tui.app import DeckApp
+from tui.app import PANELS, DeckApp
 from tui.deck import open_deck
 from tui.widgets.bars import Part
 
@@ -44,10 +44,15 @@ def _still(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def make_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., DeckApp]:
-    """`make_app(start="data")`: the app on a workspace in a temporary folder, shown as `~`."""
+    """`make_app(start="data")`: the app on a workspace in a temporary folder, shown as `~`.
+
+    It has that panel alone, so that a picture does not change when another panel comes.
+    """
     monkeypatch.setenv("HOME", str(tmp_path))
 
     def make(**options: Any) -> DeckApp:
+        if "start" in options:
+            options.setdefault("panels", tuple(spec for spec in PANELS if spec.name == options["start"]))
         return DeckApp(open_deck(Workspace(tmp_path)), **options)
 
     return make

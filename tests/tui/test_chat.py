@@ -11,7 +11,7 @@ import pytest
 
 from core.chat.messages import Answer, Done, Failure, Piece, Proof, Started
 from core.chat.sampling import Decoding
-from tests.tui.test_shell import toasts, until
+from tests.tui.test_shell import settled, toasts, until
 from tui.chat.prompt import Prompt
 from tui.chat.session import Said, Session, Turn
 from tui.chat.transcript import Transcript, blocks
@@ -171,6 +171,6 @@ def test_pictures(snap_compare, make_app, size, state: str, monkeypatch: pytest.
                 Turn("Say: It rains.", said={"tuned": Said("tuned", 3, "Rai", failure=lost)})
             )
         app.panel._show()
-        await pilot.pause()
+        await settled(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=before)

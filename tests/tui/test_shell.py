@@ -27,6 +27,15 @@ async def until(pilot, condition, seconds: float = 20.0) -> None:
     raise AssertionError("it did not happen")
 
 
+async def settled(pilot) -> None:
+    """Until the hints are those of the state, and nothing waits to be drawn."""
+    app = pilot.app
+    footer = app.screen_stack[0].query_one(Footer)
+    await until(pilot, lambda: footer.text() == "".join(f" {key} {what} " for key, what, _ in app._hints()))
+    await pilot.pause()
+    await pilot.pause()
+
+
 @pytest.fixture
 async def pilot(make_app):
     app = make_app(panels=SAMPLES)
@@ -173,5 +182,6 @@ def test_the_shell(snap_compare, make_app, size) -> None:
 
     async def before(pilot) -> None:
         await until(pilot, lambda: "GPU 0" in app.query_one(Header).text())
+        await settled(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=before)

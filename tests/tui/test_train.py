@@ -10,7 +10,7 @@ import pytest
 from core.runs.control import read_requests
 from core.runs.folder import Run
 from tests.tui.runs import append, make_run, step_event
-from tests.tui.test_shell import toasts, until
+from tests.tui.test_shell import settled, toasts, until
 from tui.messages import OpenRun
 from tui.train.panel import NO_RUN
 from tui.widgets.bars import Bar, Footer, Header
@@ -251,5 +251,6 @@ def test_pictures(snap_compare, tmp_path: Path, make_app, size, state: str) -> N
             await until(pilot, lambda: headline(app) and in_header(app, "GPU 0"))
         else:
             await drawn(pilot)
+        await settled(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=before)
