@@ -50,9 +50,9 @@ def read_card(files: ModelFiles, *, gated: str = "", download_bytes: int = 0) ->
     if files.kind == "config":
         return _config_card(files)
     folder, problems = files.folder, list[str]()
-    config = _or_problem(problems, lambda: read_config(folder)) or {}
-    architecture = _or_problem(problems, lambda: read_architecture(config)) if config else None
-    tokenizer = _or_problem(problems, lambda: tokenizer_facts(folder))
+    config = or_problem(problems, lambda: read_config(folder)) or {}
+    architecture = or_problem(problems, lambda: read_architecture(config)) if config else None
+    tokenizer = or_problem(problems, lambda: tokenizer_facts(folder))
     weights = read_weights(folder)
     if weights.problem:
         problems.append(weights.problem)
@@ -71,7 +71,7 @@ def read_card(files: ModelFiles, *, gated: str = "", download_bytes: int = 0) ->
         download_bytes or weights.bytes,
         code_files(folder, config),
         tuple(problems),
-        tuple(_notes(architecture, tokenizer, weights)),
+        tuple(notes_of(architecture, tokenizer, weights)),
     )
 
 
@@ -168,9 +168,10 @@ def _tokenizer_json(tokenizer: TokenizerFacts) -> dict[str, Any]:
     }
 
 
-def _notes(
-    architecture: Architecture | None, tokenizer: TokenizerFacts | None, weights: WeightFiles
+def notes_of(
+    architecture: Architecture | None, tokenizer: TokenizerFacts | None, weights: WeightFiles | None
 ) -> list[str]:
+    """What to know before training, beyond what stands in the way."""
     found = list(tokenizer.notes) if tokenizer else []
     if architecture is None:
         return found
@@ -179,7 +180,7 @@ def _notes(
             f"the tokenizer has {tokenizer.tokens:,} ids and the model {architecture.vocab_size:,} rows: "
             "the last ids have no embedding"
         )
-    stored = weights.parameters
+    stored = weights.parameters if weights else 0
     expected = architecture.parameters.total
     copied_head = architecture.vocab_size * architecture.hidden_size if architecture.tied else 0
     if stored and stored not in (expected, expected + copied_head):
@@ -203,7 +204,7 @@ def _own_licence(files: ModelFiles, matter: dict[str, Any]) -> Licence:
 
 def _config_card(files: ModelFiles) -> ModelCard:
     problems: list[str] = []
-    architecture = _or_problem(problems, lambda: read_architecture(read_config(files.folder)))
+    architecture = or_problem(problems, lambda: read_architecture(read_config(files.folder)))
     problems.append("a bare config: it can be planned with, not trained")
     return ModelCard(
         files.source,
@@ -217,7 +218,8 @@ def _config_card(files: ModelFiles) -> ModelCard:
     )
 
 
-def _or_problem(problems: list[str], read: Any) -> Any:
+def or_problem(problems: list[str], read: Any) -> Any:
+    """What `read` gives; None if it raises TunedeckError, whose words then join the problems."""
     try:
         return read()
     except TunedeckError as error:

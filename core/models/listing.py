@@ -53,7 +53,7 @@ def cached_models() -> list[ModelEntry]:
     if not Path(constants.HF_HUB_CACHE).is_dir():
         return []
     found = []
-    for repository in scan_cache_dir().repos:
+    for repository in scan_cache_dir(constants.HF_HUB_CACHE).repos:
         if repository.repo_type != "model":
             continue
         for revision in repository.revisions:

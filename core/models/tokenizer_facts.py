@@ -39,15 +39,18 @@ class TokenizerFacts:
         return self.template is not None
 
 
-def tokenizer_facts(folder: Path) -> TokenizerFacts:
-    """Read and probe the tokenizer of a model folder. Raises TunedeckError for a file that is not JSON."""
+def tokenizer_facts(folder: Path, vocabulary: str = "") -> TokenizerFacts:
+    """Read and probe the tokenizer of a model folder. Raises TunedeckError for a file that is not JSON.
+
+    `vocabulary` names the file tokens come from where it is known to exist but was not fetched.
+    """
     files = read_tokenizer_files(folder)
     special = {name.removesuffix("_token"): _special(files, name) for name in _NAMES if files.special(name)}
     words = {name: files.special(name) for name in _NAMES if files.special(name)}
     template = template_facts(files.template, words) if files.template else None
     stops = files.generation.get("eos_token_id")
     facts = TokenizerFacts(
-        files.vocabulary,
+        files.vocabulary or vocabulary,
         files.size,
         special,
         tuple(stops) if isinstance(stops, list) else (stops,) if isinstance(stops, int) else (),

@@ -16,7 +16,7 @@ _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _NOT_WEIGHTS = frozenset(
     {"training_args.bin", "optimizer.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth"}
 )
-_DTYPE_NAMES = {
+DTYPE_NAMES = {
     "F32": "float32",
     "F16": "float16",
     "BF16": "bfloat16",
@@ -65,7 +65,7 @@ def read_weights(folder: Path) -> WeightFiles:
         return WeightFiles((), 0, 0, {}, pickles, _no_weights(pickles))
     dtypes: Counter[str] = Counter()
     for tensor in tensors.values():
-        dtypes[_DTYPE_NAMES.get(tensor.dtype, tensor.dtype.lower())] += tensor.elements
+        dtypes[DTYPE_NAMES.get(tensor.dtype, tensor.dtype.lower())] += tensor.elements
     return WeightFiles(
         names,
         sum((folder / name).stat().st_size for name in names),

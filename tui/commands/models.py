@@ -1,4 +1,4 @@
-"""`tunedeck models [QUERY] | show | targets`: what is at hand, what a model is, what a tuner would train."""
+"""`tunedeck models [QUERY] | show | get | remove | targets`: find, read, fetch and count models."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from tui.commands.options import AsJson, print_json, say, workspace_of
 
 if TYPE_CHECKING:
+    from core.models.card import ModelCard
     from core.models.listing import ModelEntry
     from core.models.targets import Trainable
     from core.recipe import TunerSection
@@ -39,6 +40,8 @@ group = typer.Typer(
 def add_to(app: typer.Typer) -> None:
     group.command("list")(list_models)
     group.command("show")(show)
+    group.command("get")(get)
+    group.command("remove")(remove)
     group.command("targets")(targets)
     app.add_typer(group, name="models")
 
@@ -48,47 +51,127 @@ def list_models(
     query: Annotated[
         list[str] | None, typer.Argument(metavar="QUERY", help="Words a name must hold.")
     ] = None,
-    source: Annotated[str, typer.Option("--source", help="all, demo, folder, run or cache.")] = "all",
+    source: Annotated[
+        str, typer.Option("--source", help="all (of this machine), demo, folder, run, cache or hub.")
+    ] = "all",
     folder: Annotated[
         list[Path] | None, typer.Option("--folder", help="Look for models here too; repeatable.")
     ] = None,
+    author: Annotated[str, typer.Option("--author", help="Hub: models of this owner.")] = "",
+    licence: Annotated[str, typer.Option("--licence", help="Hub: for example apache-2.0.")] = "",
+    size: Annotated[str, typer.Option("--size", help="Hub: parameters, for example min:1B,max:9B.")] = "",
+    gated: Annotated[
+        bool | None, typer.Option("--gated/--open", help="Hub: only gated, or only open models.")
+    ] = None,
+    sort: Annotated[str, typer.Option("--sort", help="Hub: downloads, likes or updated.")] = "downloads",
+    limit: Annotated[int, typer.Option("--limit", help="Hub: how many.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """List models.
 
-    Example: tunedeck models llama --source cache
+    Example: tunedeck models llama --source hub --size max:9B --open
     """
     from core.errors import UsageError
+    from core.models.hub_search import HubQuery, HubSearch
     from core.models.listing import local_models, search_entries
 
-    if source not in ("all", "demo", "folder", "run", "cache"):
-        raise UsageError(f"{source} is not a source of models", fix="use all, demo, folder, run or cache")
-    found = search_entries(local_models(workspace_of(ctx), tuple(folder or ())), " ".join(query or ()))
-    found = [one for one in found if source in ("all", one.source)]
+    sources = ("all", "demo", "folder", "run", "cache", "hub")
+    if source not in sources:
+        raise UsageError(f"{source} is not a source of models", fix=f"use {', '.join(sources)}")
+    words = " ".join(query or ())
+    if source == "hub":
+        if sort not in ("downloads", "likes", "updated"):
+            raise UsageError(f"cannot sort by {sort}", fix="use downloads, likes or updated")
+        found = HubSearch(HubQuery(words, author, licence, gated, size, sort)).page(limit)  # type: ignore[arg-type]
+    else:
+        found = search_entries(local_models(workspace_of(ctx), tuple(folder or ())), words)
+        found = [one for one in found if source in ("all", one.source)]
     if as_json:
         print_json([one.to_json() for one in found])
     elif found:
         typer.echo("\n".join(_table(found)))
     else:
-        say("nothing found here")
+        say("nothing found" + ("" if source == "hub" else " here; --source hub searches the Hub"))
 
 
 def show(ctx: typer.Context, model: ModelId, revision: Revision = "main", as_json: AsJson = False) -> None:
     """What a model is: its parts, attention, context, tokenizer, template, licence, and what to know.
 
+    A model that is not here is read from the Hub: its small files and the headers of its weights.
+
     Example: tunedeck models show demo
     """
-    from core.models.card import card_json, read_card
-    from core.models.sources import locate
+    from core.models.card import card_json
     from tui.model.card_lines import card_lines
 
-    card = read_card(locate(model, revision, workspace_of(ctx)))
+    card = _card(ctx, model, revision)
     if as_json:
         print_json(card_json(card))
         return
     typer.echo(f"{card.id}  {card.revision[:12]}".rstrip())
     for label, value in card_lines(card):
         typer.echo(f"{label:>12}  {value}")
+
+
+def _card(ctx: typer.Context, model: str, revision: str) -> ModelCard:
+    """The card of a model here, else of the one on the Hub. Offline, what is missing here is the error."""
+    from core.errors import MissingError
+    from core.models.card import read_card
+    from core.models.hub import HubUnreachable
+    from core.models.hub_card import read_hub_card
+    from core.models.sources import locate
+
+    try:
+        return read_card(locate(model, revision, workspace_of(ctx)))
+    except MissingError as not_here:
+        try:
+            return read_hub_card(model, revision)
+        except HubUnreachable:
+            raise not_here from None
+
+
+def get(
+    model: Annotated[str, typer.Argument(metavar="ID", help="A Hub id: owner/name.")],
+    revision: Revision = "main",
+    allow_pickle: Annotated[
+        str, typer.Option("--allow-pickle", metavar="FILE", help="Accept this one pickled weight file.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Download a model into the Hugging Face cache. Stopping it loses nothing: the same command goes on.
+
+    Example: tunedeck models get Qwen/Qwen2.5-0.5B-Instruct
+    """
+    from core.models.download import fetch
+    from tui.commands.progress_line import ProgressLine
+
+    line = ProgressLine()
+    try:
+        folder = fetch(model, revision, allow_pickle, progress=line.show)
+    finally:
+        line.end()
+    if as_json:
+        print_json({"id": model, "folder": folder, "revision": Path(folder).name})
+    else:
+        typer.echo(folder)
+
+
+def remove(
+    model: Annotated[str, typer.Argument(metavar="ID", help="A Hub id that is in the cache.")],
+    revision: Annotated[str, typer.Option("--revision", help="Only this commit.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Take a model out of the Hugging Face cache."""
+    from core.models.remove import plan_removal
+    from core.models.remove import remove as remove_now
+    from tui.model.card_lines import size_text
+
+    removal = plan_removal(model, revision)
+    freed = size_text(removal.freed_bytes)
+    if not yes and not typer.confirm(f"remove {model}? That frees {freed}", err=True):
+        raise typer.Exit(1)
+    remove_now(removal)
+    say(f"removed {model}: {freed} free again")
 
 
 def targets(
@@ -112,11 +195,13 @@ def targets(
 
     Example: tunedeck models targets demo --rank 8 --targets q_proj,v_proj
     """
-    from core.models.architecture_of import read_model
-    from core.models.sources import locate
+    from core.errors import TunedeckError
     from core.models.targets import trainable_parameters, traps
 
-    architecture = read_model(locate(model, revision, workspace_of(ctx)).folder)
+    card = _card(ctx, model, revision)
+    if card.architecture is None:
+        raise TunedeckError("; ".join(card.problems), where=model)
+    architecture = card.architecture
     tuner = _tuner(method, rank, names, save or [], dropout)
     found = trainable_parameters(architecture, tuner)
     for trap in traps(architecture, tuner):
@@ -150,13 +235,16 @@ def _tuner(method: str, rank: int, names: str, save: list[str], dropout: float) 
 
 
 def _table(entries: list[ModelEntry]) -> list[str]:
-    from tui.model.card_lines import size_text
+    from tui.model.card_lines import count_text, size_text
 
     width = max(len(one.id) for one in entries)
     lines = []
     for one in entries:
         state = f"not whole: {one.missing}" if one.missing else ""
-        size = size_text(one.bytes) if one.bytes else ""
+        size = size_text(one.bytes) if one.bytes else count_text(one.parameters) if one.parameters else ""
+        if one.source == "hub":
+            access = f"gated ({one.gated})" if one.gated else ""
+            state = f"{one.downloads:>12,} downloads  {one.likes:>7,} likes  {one.licence:<12}  {access}"
         lines.append(f"{one.id:<{width}}  {one.source:<6}  {one.family:<14}  {size:>10}  {state}".rstrip())
     return lines
 

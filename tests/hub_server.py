@@ -1,0 +1,263 @@
+"""A small Hugging Face Hub on this machine, for the real huggingface_hub client.
+
+It speaks what tunedeck uses: search with pages, model info, the file tree, access checks, HEAD and GET with
+ranges, gated repositories, missing things, rate limits, and connections cut in the middle.
+
+    with HubServer() as hub:
+        hub.add("acme/tiny", {"config.json": b"{}"})
+        ... HF_ENDPOINT=hub.url ...
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import time
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
+
+COMMIT = "c0ffee" + "0" * 34
+TOKEN = "hf_local_test_token"
+LARGE = 1 << 16  # bytes from which a file has a SHA-256 etag, as files in large file storage have
+
+
+@dataclass
+class Repository:
+    """One model. `gated` is False, "auto" or "manual"; only `TOKEN` may read a gated one."""
+
+    files: dict[str, bytes]
+    gated: bool | str = False
+    downloads: int = 0
+    likes: int = 0
+    licence: str = "apache-2.0"
+    parameters: int = 0
+
+
+@dataclass
+class HubServer:
+    """The server. Change `cut_after`, `limited` or `slow_seconds` while it runs to make trouble."""
+
+    repositories: dict[str, Repository] = field(default_factory=dict)
+    cut_after: int = 0  # bytes of a large file after which the next connections are cut
+    cuts_left: int = 0
+    limited: bool = False  # answer 429
+    slow_seconds: float = 0.0  # before every 64 KiB of a file
+    requests: list[tuple[str, str, str]] = field(default_factory=list)  # method, path, range
+    tokens_seen: set[str] = field(default_factory=set)
+
+    def __enter__(self) -> HubServer:
+        handler = type("Handler", (_Handler,), {"hub": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.daemon_threads = True
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def add(self, name: str, files: dict[str, bytes], **more: Any) -> Repository:
+        self.repositories[name] = Repository(files, **more)
+        return self.repositories[name]
+
+    def ranges_of(self, file: str) -> list[str]:
+        """The Range headers of every GET of a file, in order; "" for a whole one."""
+        return [
+            ranges for method, path, ranges in self.requests if method == "GET" and path.endswith(f"/{file}")
+        ]
+
+
+def etag_of(data: bytes) -> str:
+    """SHA-256 for large files, git's blob id for small ones, as the Hub does."""
+    if len(data) >= LARGE:
+        return hashlib.sha256(data).hexdigest()
+    return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    hub: HubServer
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        """Silence."""
+
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
+
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def _answer(self, *, body: bool) -> None:
+        url = urlsplit(self.path)
+        parts = [unquote(part) for part in url.path.split("/") if part]
+        query = {key: values[-1] for key, values in parse_qs(url.query).items()}
+        self.hub.requests.append((self.command, url.path, self.headers.get("Range", "")))
+        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        if token:
+            self.hub.tokens_seen.add(token)
+        if self.hub.limited:
+            self._send(429, b"{}", {"Retry-After": "0"})
+        elif parts[:2] == ["api", "whoami-v2"]:
+            self._whoami(token)
+        elif parts == ["api", "models"]:
+            self._search(query)
+        elif parts[:2] == ["api", "models"] and len(parts) >= 4:
+            self._repository("/".join(parts[2:4]), parts[4:], token)
+        elif "resolve" in parts:
+            at = parts.index("resolve")
+            self._file("/".join(parts[:at]), parts[at + 1], "/".join(parts[at + 2 :]), token, body=body)
+        else:
+            self._fail(404, "EntryNotFound")
+
+    def _whoami(self, token: str) -> None:
+        if token != TOKEN:
+            self._fail(401, "")
+            return
+        access = {"auth": {"accessToken": {"displayName": "test", "role": "read"}}}
+        self._json({"type": "user", "name": "tester", **access})
+
+    def _search(self, query: dict[str, str]) -> None:
+        words = query.get("search", "").lower()
+        found = [
+            name
+            for name, repository in self.hub.repositories.items()
+            if words in name.lower()
+            and query.get("author", name.split("/")[0]) == name.split("/")[0]
+            and ("gated" not in query or bool(repository.gated) == (query["gated"] in ("true", "True")))
+            and query.get("filter", f"license:{repository.licence}")
+            in (f"license:{repository.licence}", "text-generation")
+        ]
+        order = {"downloads": "downloads", "likes": "likes"}.get(query.get("sort", ""), "")
+        if order:
+            found.sort(key=lambda name: -getattr(self.hub.repositories[name], order))
+        start, size = int(query.get("cursor", 0)), min(int(query.get("limit", 1000)), 20)
+        headers = {}
+        if start + size < len(found):
+            following = urlencode({**query, "cursor": str(start + size)})
+            headers["Link"] = f'<{self.hub.url}/api/models?{following}>; rel="next"'
+        self._json([self._summary(name) for name in found[start : start + size]], headers)
+
+    def _summary(self, name: str) -> dict[str, Any]:
+        repository = self.hub.repositories[name]
+        return {
+            "id": name,
+            "modelId": name,
+            "sha": COMMIT,
+            "private": False,
+            "gated": repository.gated,
+            "downloads": repository.downloads,
+            "likes": repository.likes,
+            "lastModified": "2026-01-02T03:04:05.000Z",
+            "tags": ["text-generation", f"license:{repository.licence}"],
+            "pipeline_tag": "text-generation",
+            "cardData": {"license": repository.licence},
+            "config": {"model_type": "llama"},
+            "safetensors": {"parameters": {"BF16": repository.parameters}, "total": repository.parameters},
+        }
+
+    def _repository(self, name: str, rest: list[str], token: str) -> None:
+        repository = self.hub.repositories.get(name)
+        if repository is None:
+            self._fail(401 if not token else 404, "RepoNotFound")
+        elif rest[:1] == ["auth-check"]:
+            self._json({}) if self._may_read(repository, token) else self._fail(
+                403 if token else 401, "GatedRepo"
+            )
+        elif rest[:1] in (["revision"], ["tree"]) and rest[1] not in ("main", COMMIT):
+            self._fail(404, "RevisionNotFound")
+        elif rest[:1] == ["tree"]:
+            self._json([self._tree_entry(path, data) for path, data in repository.files.items()])
+        else:
+            siblings = [
+                {"rfilename": path, **{k: v for k, v in self._tree_entry(path, data).items() if k != "path"}}
+                for path, data in repository.files.items()
+            ]
+            self._json({**self._summary(name), "siblings": siblings})
+
+    def _tree_entry(self, path: str, data: bytes) -> dict[str, Any]:
+        entry: dict[str, Any] = {
+            "type": "file",
+            "path": path,
+            "size": len(data),
+            "oid": "0" * 40,
+            "blobId": "0" * 40,
+        }
+        if len(data) >= LARGE:
+            entry["lfs"] = {
+                "oid": etag_of(data),
+                "sha256": etag_of(data),
+                "size": len(data),
+                "pointerSize": 130,
+            }
+        return entry
+
+    def _may_read(self, repository: Repository, token: str) -> bool:
+        return not repository.gated or token == TOKEN
+
+    def _file(self, name: str, revision: str, path: str, token: str, *, body: bool) -> None:
+        repository = self.hub.repositories.get(name)
+        if repository is None:
+            self._fail(401 if not token else 404, "RepoNotFound")
+        elif revision not in ("main", COMMIT):
+            self._fail(404, "RevisionNotFound")
+        elif not self._may_read(repository, token):
+            self._fail(403 if token else 401, "GatedRepo")
+        elif path not in repository.files:
+            self._fail(404, "EntryNotFound")
+        else:
+            self._send_file(repository.files[path], body=body)
+
+    def _send_file(self, data: bytes, *, body: bool) -> None:
+        headers = {"ETag": f'"{etag_of(data)}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
+        status, start = 200, 0
+        wanted = self.headers.get("Range", "")
+        if wanted.startswith("bytes="):
+            first, _, last = wanted.removeprefix("bytes=").partition("-")
+            start, end = int(first), int(last) + 1 if last else len(data)
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"
+            status, data = 206, data[start:end]
+        self._head(status, len(data), headers)
+        if body:
+            self._pour(data)
+
+    def _pour(self, data: bytes) -> None:
+        cut = self.hub.cut_after if self.hub.cuts_left > 0 and len(data) > self.hub.cut_after else 0
+        if cut:
+            self.hub.cuts_left -= 1
+        for start in range(0, cut or len(data), 1 << 16):
+            if self.hub.slow_seconds:
+                time.sleep(self.hub.slow_seconds)
+            self.wfile.write(data[start : min(start + (1 << 16), cut or len(data))])
+        if cut:
+            self.wfile.flush()
+            self.close_connection = True
+            self.connection.close()
+
+    def _json(self, value: Any, headers: dict[str, str] | None = None) -> None:
+        self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json", **(headers or {})})
+
+    def _fail(self, status: int, code: str) -> None:
+        headers = (
+            {"X-Error-Code": code}
+            if code
+            else {"X-Error-Message": "Invalid credentials in Authorization header"}
+        )
+        self._send(status, b"{}", headers)
+
+    def _send(self, status: int, data: bytes, headers: dict[str, str]) -> None:
+        self._head(status, len(data), headers)
+        if self.command == "GET":
+            self.wfile.write(data)
+
+    def _head(self, status: int, length: int, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for key, value in {**headers, "Content-Length": str(length)}.items():
+            self.send_header(key, value)
+        self.end_headers()
