@@ -29,6 +29,17 @@ def adapter_named(*, named: str, root: Path, out: str = "", progress: Callable[[
     return export_adapter(chosen, place(chosen, root, out, "adapter"))
 
 
+def gguf_named(
+    *, named: str, root: Path, out: str = "", out_type: str = "f16", progress: Callable[[Any], None]
+) -> Any:
+    """`export_gguf` for what a person named."""
+    from core.export.gguf import export_gguf
+
+    chosen = subject(named, Workspace(root))
+    file = place(chosen, root, out, f"{out_type}.gguf")
+    return export_gguf(chosen, file, out_type=out_type, progress=progress)
+
+
 def place(chosen: Subject, root: Path, out: str, kind: str) -> Path:
     """Where an export goes: as named, else `exports/` of the run or of the workspace."""
     if out:

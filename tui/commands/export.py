@@ -20,6 +20,7 @@ def add_to(app: typer.Typer) -> None:
         help="Take the result away in another form.", rich_markup_mode=None, no_args_is_help=True
     )
     exports.command("adapter")(adapter)
+    exports.command("gguf")(gguf)
     app.add_typer(exports, name="export")
 
 
@@ -53,6 +54,27 @@ def adapter(ctx: typer.Context, named: Named, out: Out = "", as_json: AsJson = F
         return
     typer.echo(str(done.folder))
     say(f"{done.tensors} tensors, {done.bytes / 2**20:.1f} MiB, for the base {done.base}")
+
+
+def gguf(
+    ctx: typer.Context,
+    named: Named,
+    out: Out = "",
+    out_type: Annotated[str, typer.Option("--type", metavar="TYPE", help="f32, f16, bf16 or q8_0.")] = "f16",
+    as_json: AsJson = False,
+) -> None:
+    """One GGUF file for llama.cpp, Ollama and LM Studio, read back and compared.
+
+    Example: tunedeck export gguf last --type q8_0
+    """
+    done = _job(ctx, "gguf_named", named=named, out=out, out_type=out_type)
+    if as_json:
+        print_json(done.to_json())
+        return
+    typer.echo(str(done.file))
+    say(f"{done.bytes / 2**20:.1f} MiB, architecture {done.arch}")
+    for line in (*map(str, done.checks), *done.notes):
+        say(line)
 
 
 def _job(ctx: typer.Context, function: str, **arguments: Any) -> Any:
