@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.memory.block import Block, Group, blocks_of
+from core.memory.block import Block, Group
 from core.memory.setting import Setting
 from core.models.architecture import Architecture, Linear
 
@@ -24,26 +24,25 @@ class Part:
     words: str
 
 
-def saved_parts(setting: Setting, architecture: Architecture, layer: int) -> list[Part]:
-    """What block `layer` saves for backward, in bytes per token."""
-    block = blocks_of(architecture)[layer]
+def saved_parts(setting: Setting, architecture: Architecture, block: Block) -> list[Part]:
+    """What a block saves for backward, in bytes per token."""
     return [
         *_norm_parts(setting, architecture, block),
-        *_attention_parts(setting, architecture, layer),
+        *_attention_parts(setting, architecture),
         *_mlp_parts(setting, architecture, block),
         *_input_parts(setting, block),
     ]
 
 
-def saved_per_token(setting: Setting, architecture: Architecture, layer: int) -> float:
-    return sum(part.per_token for part in saved_parts(setting, architecture, layer))
+def saved_per_token(setting: Setting, architecture: Architecture, block: Block) -> float:
+    return sum(part.per_token for part in saved_parts(setting, architecture, block))
 
 
-def weight_casts(setting: Setting, architecture: Architecture, layer: int) -> int:
+def weight_casts(setting: Setting, block: Block) -> int:
     """Bytes of the 16-bit weight copies one block saves when fp32 weights run under autocast."""
     if not setting.casts_weights or setting.quantization != "none":
         return 0
-    return setting.autocast * blocks_of(architecture)[layer].linear_parameters
+    return setting.autocast * block.linear_parameters
 
 
 def _norm_parts(setting: Setting, architecture: Architecture, block: Block) -> list[Part]:
@@ -68,15 +67,15 @@ def _norm_parts(setting: Setting, architecture: Architecture, block: Block) -> l
     return parts
 
 
-def _attention_parts(setting: Setting, architecture: Architecture, layer: int) -> list[Part]:
+def _attention_parts(setting: Setting, architecture: Architecture) -> list[Part]:
     c, d = setting.compute, architecture.head_dim
     q, kv = architecture.heads * d, architecture.kv_heads * d
-    keys = attended(setting, architecture, layer)
+    keys = attended(setting)
     if setting.attention == "eager":
         scores = architecture.heads * keys
         per_score = 4 + (c if c != 4 else 0)
         return [
-            Part("attention", 4 * c * q, f"q, expanded k and v, output: 4 x {c} B x {q:,}"),
+            Part("attention", 3 * c * q, f"q, expanded k and v: 3 x {c} B x {q:,}"),
             Part(
                 "attention",
                 per_score * scores,
@@ -96,9 +95,8 @@ def _attention_parts(setting: Setting, architecture: Architecture, layer: int) -
     ]
 
 
-def attended(setting: Setting, architecture: Architecture, layer: int) -> int:
+def attended(setting: Setting) -> int:
     """Keys one query is scored against. The score matrix is square even where a window masks most of it."""
-    del architecture, layer
     return setting.tokens // max(setting.rows_per_pass, 1)
 
 
@@ -137,6 +135,8 @@ def _input_parts(setting: Setting, block: Block) -> list[Part]:
             parts.append(Part("activations", size, f"input of {group.place}: {words}"))
         if targets:
             parts.append(_rank_part(setting, targets))
+            if setting.adapted.method == "dora":
+                parts.append(_dora_part(setting, targets))
             mask = _dropout_bytes(setting)
             if mask:
                 parts.append(
@@ -151,7 +151,7 @@ def _input_parts(setting: Setting, block: Block) -> list[Part]:
 
 def _saved_input(setting: Setting, group: Group, targets: int) -> tuple[float, str]:
     """Bytes per token kept of one input that several linears share."""
-    c, width, kept = setting.compute, group.width, _kept_already(group)
+    c, width, kept = setting.compute, group.width, _kept_already(setting, group)
     if setting.trains_base:
         if setting.casts_weights and group.place.endswith(" in"):  # the others are 16 bit already
             count = len(group.linears)
@@ -168,9 +168,9 @@ def _saved_input(setting: Setting, group: Group, targets: int) -> tuple[float, s
     return shared, f"{c} B x {width:,}, shared by {targets} targets"
 
 
-def _kept_already(group: Group) -> bool:
-    """Attention saves its output (or counts it above), which is the very input of the projection after it."""
-    return group.place == "attention out"
+def _kept_already(setting: Setting, group: Group) -> bool:
+    """Flash and SDPA save their output, which is the very input of the projection after them."""
+    return group.place == "attention out" and setting.attention != "eager"
 
 
 def _rank_part(setting: Setting, targets: list[Linear]) -> Part:
@@ -178,6 +178,16 @@ def _rank_part(setting: Setting, targets: list[Linear]) -> Part:
     rank = setting.adapted.rank
     return Part(
         "adapter activations", each * rank * len(targets), f"rank {rank} x {each} B x {len(targets)} targets"
+    )
+
+
+def _dora_part(setting: Setting, targets: list[Linear]) -> Part:
+    """DoRA scales the base's result and the adapter's by a trained vector, so both are saved."""
+    width = sum(item.outputs for item in targets)
+    return Part(
+        "adapter activations",
+        2 * setting.compute * width,
+        f"DoRA: 2 results x {setting.compute} B x {width:,}",
     )
 
 

@@ -40,6 +40,7 @@ class Block:
     layer_norm: bool
     norm_in_fp32: bool
     linear_parameters: int
+    largest_linear: int
 
     def group(self, place: Place) -> Group | None:
         return next((group for group in self.groups if group.place == place), None)
@@ -74,6 +75,11 @@ def blocks_of(architecture: Architecture) -> tuple[Block, ...]:
     return tuple(blocks)
 
 
+def unique_blocks(architecture: Architecture) -> tuple[Block, ...]:
+    """The kinds of block a model has, in order; most have one."""
+    return tuple({id(block): block for block in blocks_of(architecture)}.values())
+
+
 def _block(linears: tuple[Linear, ...], norms: tuple[Module, ...], architecture: Architecture) -> Block:
     grouped: dict[tuple[Place, int], list[Linear]] = {}
     for linear in linears:
@@ -85,4 +91,5 @@ def _block(linears: tuple[Linear, ...], norms: tuple[Module, ...], architecture:
         layer_norm=shifted or architecture.family in LAYER_NORM,
         norm_in_fp32=architecture.family in NORM_IN_FP32,
         linear_parameters=sum(item.inputs * item.outputs for item in linears),
+        largest_linear=max((item.inputs * item.outputs for item in linears), default=0),
     )

@@ -18,12 +18,16 @@ from core.workspace import state_folder
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One GPU type. `tflops` is dense 16-bit throughput on paper, `price` US dollars per hour, 0 if unknown."""
+    """One GPU type. `tflops` is dense 16-bit throughput on paper, `price` US dollars per hour, 0 if unknown.
+
+    `bf16`: whether it computes in bfloat16, which the trainer asks for.
+    """
 
     name: str
     gib: float
     tflops: float
     price: float
+    bf16: bool = True
 
     @property
     def bytes(self) -> int:
@@ -31,7 +35,7 @@ class Card:
 
 
 CARDS = (
-    Card("T4 16GB", 14.7, 65, 0.50),
+    Card("T4 16GB", 14.7, 65, 0.50, bf16=False),
     Card("RTX 3090 24GB", 23.6, 71, 0.30),
     Card("RTX 4090 24GB", 23.5, 165, 0.40),
     Card("L4 24GB", 22.0, 121, 0.60),

@@ -65,18 +65,20 @@ def _fused_head(setting: Setting, architecture: Architecture) -> list[Figure]:
     scored = setting.scored_tokens if setting.device == "cuda" else setting.tokens
     rows = min(scored, TILE_TOKENS)
     stream = max(setting.residual, c)
+    cast = 0 if stream == 4 else stream  # fp32 hidden states take the fp32 gradient as it is
     figures = [
         figure("loss", rows * TILE_WIDTH * c, f"tile {rows:,} x {TILE_WIDTH:,} x {c} B", FUSED),
         figure("loss", 28 * scored, f"7 fp32 sums per token x {scored:,}", FUSED),
         figure(
             "loss",
-            scored * h * (2 * stream + 4),
-            f"{scored:,} scored tokens x {h:,} x ({stream} hidden + 4 fp32 gradient + {stream} its cast) B",
+            scored * h * (stream + 4 + cast),
+            f"{scored:,} scored tokens x {h:,} x ({stream} hidden + 4 fp32 gradient + {cast} its cast) B",
             FUSED,
         ),
     ]
     if setting.adapted.head_trains:
-        weight = setting.weight if setting.adapted.base_trainable else setting.adapter
+        size = setting.weight if setting.adapted.base_trainable else setting.adapter
+        weight = 0 if size == 4 else size
         figures.append(
             figure(
                 "loss",

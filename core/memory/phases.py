@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.memory.activations import TRACED, saved_parts, saved_per_token, weight_casts
-from core.memory.block import blocks_of, place_of
+from core.memory.activations import TRACED
 from core.memory.figure import Figure, figure, total
 from core.memory.loss import loss_figures
 from core.memory.optimizer import gradient_figure, optimizer_named, state_figure, step_figure
 from core.memory.setting import Setting
 from core.memory.sharding import buckets, gathered, gathered_layer, shard, upcast
 from core.memory.weights import weight_figures
+from core.memory.working import kept_activations, last_checkpoint, working_set
 from core.models.architecture import Architecture
 
 CUBLAS_WORKSPACE = (2 * 4096 + 8 * 16) << 10
@@ -86,12 +86,10 @@ def phases_of(setting: Setting, architecture: Architecture) -> tuple[Phase, ...]
         "block": [*static, *alive, *talk, *root, *layer, *head, *kept, *working],
         "end_bwd": [
             *static,
-            gradients,
             *talk,
             *root,
             *layer,
-            *_last_checkpoint(setting, architecture),
-            *working,
+            *_end_of_backward(setting, architecture, gradients, working),
         ],
         "step": [
             *static,
@@ -102,148 +100,6 @@ def phases_of(setting: Setting, architecture: Architecture) -> tuple[Phase, ...]
         "eval": [*static, *alive, *root, *layer, *_evaluation(setting, architecture)],
     }
     return tuple(Phase(name, WORDS[name], tuple(found[name])) for name in PHASES)
-
-
-def kept_activations(setting: Setting, architecture: Architecture) -> list[Figure]:
-    """What the forward pass of all layers leaves for the backward pass."""
-    tokens, layers = setting.tokens, architecture.layers
-    if setting.checkpointing:
-        per_token = setting.residual * architecture.hidden_size * layers
-        return [
-            figure(
-                "checkpoints",
-                tokens * per_token,
-                f"{tokens:,} tokens x {layers} layers x h {architecture.hidden_size:,} x {setting.residual} B",
-                "residual stream at each layer's entry",
-            )
-        ]
-    blocks = blocks_of(architecture)
-    counts: dict[int, tuple[int, int]] = {}
-    for number, block in enumerate(blocks):
-        first, count = counts.get(id(block), (number, 0))
-        counts[id(block)] = (first, count + 1)
-    figures = []
-    for first, count in counts.values():
-        for part in saved_parts(setting, architecture, first):
-            figures.append(
-                figure(
-                    part.category,
-                    tokens * part.per_token * count,
-                    f"{tokens:,} tokens x {count} layers x ({part.words})",
-                    TRACED,
-                )
-            )
-        casts = weight_casts(setting, architecture, first)
-        if casts:
-            figures.append(
-                figure(
-                    "weight casts",
-                    casts * count,
-                    f"16-bit copies of the linears of {count} layers, {casts:,} B each",
-                    TRACED,
-                )
-            )
-    return figures
-
-
-def working_set(setting: Setting, architecture: Architecture) -> list[Figure]:
-    """One block while it is differentiated: what it saves (recomputed), and what its backward needs on top."""
-    tokens, h = setting.tokens, architecture.hidden_size
-    largest = max(
-        range(architecture.layers), key=lambda layer: saved_per_token(setting, architecture, layer), default=0
-    )
-    figures = []
-    if setting.checkpointing and architecture.layers:
-        figures += [
-            figure(part.category, tokens * part.per_token, f"{tokens:,} tokens x ({part.words})", TRACED)
-            for part in saved_parts(setting, architecture, largest)
-        ]
-        casts = weight_casts(setting, architecture, largest)
-        if casts:
-            figures.append(
-                figure("weight casts", casts, f"16-bit copies of one block's linears, {casts:,} B", TRACED)
-            )
-    else:
-        figures.append(
-            figure(
-                "activations",
-                tokens * (6 * h + 12),
-                f"last norm {tokens:,} tokens x (6 x {h:,} + 12) B",
-                TRACED,
-            )
-        )
-    f_bytes, h_bytes = transient(setting)
-    f = _mlp_width(architecture)
-    figures.append(
-        figure(
-            "block working set",
-            tokens * (f_bytes * f + h_bytes * h),
-            f"{tokens:,} tokens x ({f_bytes:g} x f {f:,} + {h_bytes:g} x h {h:,}) B",
-            TRACED,
-        )
-    )
-    largest_linear = max(
-        (item.inputs * item.outputs for item in architecture.linears if item.name != architecture.head),
-        default=0,
-    )
-    if setting.trains_base:
-        figures.append(
-            figure(
-                "block working set",
-                setting.compute * largest_linear,
-                f"one weight gradient {largest_linear:,} x {setting.compute} B",
-                TRACED,
-            )
-        )
-    if setting.quantization in ("nf4", "fp4"):
-        figures.append(
-            figure(
-                "dequantisation",
-                setting.compute * largest_linear,
-                f"one linear of {largest_linear:,} in {setting.compute} B",
-                "bitsandbytes: training dequantises the whole weight, one at a time",
-            )
-        )
-    if setting.adapted.method == "dora":
-        figures.append(
-            figure(
-                "block working set",
-                3 * setting.adapter * largest_linear,
-                f"DoRA: B A, W + s B A and its square for the norm, 3 x {largest_linear:,} x {setting.adapter} B",
-                "PEFT tuners/lora/dora.py",
-            )
-        )
-    if setting.strategy == "fsdp" and setting.ranks > 1 and not setting.trains_base:
-        extra = 2 * h * max(architecture.layers - 2, 0)
-        figures.append(
-            figure(
-                "activations",
-                tokens * extra,
-                f"FSDP with frozen weights: {tokens:,} tokens x (L - 2) x 2 x h",
-                "slope of published FSDP LoRA runs; cause not established",
-            )
-        )
-    return figures
-
-
-def transient(setting: Setting) -> tuple[float, float]:
-    """Bytes per token of gradients alive at the worst moment of a block's backward, per unit of f and of h."""
-    c = setting.compute
-    if setting.trains_base or setting.adapter <= c or not _adapts_mlp(setting):
-        return 2 * c, 2 * c
-    if not setting.autocast:
-        return 4, 14
-    if not setting.casts_weights:
-        return 6, 12
-    return 6, 14
-
-
-def _adapts_mlp(setting: Setting) -> bool:
-    return any(place_of(linear).startswith("mlp") for linear in setting.adapted.linears)
-
-
-def _mlp_width(architecture: Architecture) -> int:
-    return architecture.intermediate_size
 
 
 def _head_gradient(setting: Setting, architecture: Architecture) -> list[Figure]:
@@ -261,38 +117,51 @@ def _head_gradient(setting: Setting, architecture: Architecture) -> list[Figure]
     return [_shared(found, shard(setting, "gradients"), upcast(setting))]
 
 
-def _last_checkpoint(setting: Setting, architecture: Architecture) -> list[Figure]:
-    if not setting.checkpointing:
-        return []
-    per_token = setting.residual * architecture.hidden_size
-    return [
-        figure(
-            "checkpoints",
-            setting.tokens * per_token,
-            f"{setting.tokens:,} tokens x 1 layer x h x {setting.residual} B",
-            "",
-        )
-    ]
+def _end_of_backward(
+    setting: Setting, architecture: Architecture, gradients: Figure, working: list[Figure]
+) -> list[Figure]:
+    """The larger of two moments: the first block, before the embedding has its gradient, and the embedding's.
+
+    A tied matrix gets the embedding's gradient beside the head's, before the two are added.
+    """
+    if not setting.adapted.embedding_trains:
+        return [gradients, *last_checkpoint(setting, architecture), *working]
+    elements = architecture.parameters.embedding
+    size = setting.weight if setting.trains_base else setting.adapter
+    share = shard(setting, "gradients")
+    table = round(elements * size * upcast(setting) / share)
+    text = f"{elements:,} x {size} B" + (f" / {share} ranks" if share > 1 else "")
+    if architecture.tied:
+        last = [gradients, Figure("gradients", table, f"tied embedding {text}, beside the head's", TRACED)]
+        first = [gradients]
+    else:
+        last = [gradients]
+        first = [
+            Figure("gradients", gradients.bytes - table, f"{gradients.formula} less embedding {text}", "")
+        ]
+    first += [*last_checkpoint(setting, architecture), *working]
+    return max(first, last, key=total)
 
 
 def _load(setting: Setting, architecture: Architecture) -> list[Figure]:
-    disk = 4 if architecture.dtype == "float32" else 2
-    largest = max((item.parameters for item in architecture.linears), default=0)
-    largest = max(largest, architecture.parameters.embedding)
+    """Weights on the device. Unquantised ones are cast on the host and moved; others arrive in 16 bit first."""
     weights = [
         _shared(item, shard(setting, "weights"), 1.0)
         for item in weight_figures(setting, architecture)
         if item.category != "adapter"
     ]
-    return [
-        *weights,
-        figure(
-            "load buffer",
-            largest * disk,
-            f"largest tensor {largest:,} x {disk} B on its way in",
-            "transformers loads tensor by tensor",
-        ),
-    ]
+    if setting.quantization == "none" and setting.device == "cuda":
+        return weights
+    disk = 4 if architecture.dtype == "float32" else 2
+    largest = max((item.parameters for item in architecture.linears), default=0)
+    largest = max(largest, architecture.parameters.embedding)
+    buffer = figure(
+        "load buffer",
+        largest * disk,
+        f"largest tensor {largest:,} x {disk} B on its way in",
+        "transformers loads tensor by tensor",
+    )
+    return [*weights, buffer]
 
 
 def _evaluation(setting: Setting, architecture: Architecture) -> list[Figure]:
@@ -300,7 +169,7 @@ def _evaluation(setting: Setting, architecture: Architecture) -> list[Figure]:
     tokens, c = setting.eval_tokens, setting.compute
     if not tokens:
         return []
-    f, h = _mlp_width(architecture), architecture.hidden_size
+    f, h = architecture.intermediate_size, architecture.hidden_size
     figures = [
         figure(
             "activations",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,8 +25,12 @@ from tui.commands.options import (
 
 if TYPE_CHECKING:
     from core.memory.devices import Device
+    from core.memory.fit import Case, Lever
     from core.memory.plan import Plan
     from core.memory.verdict import Room
+    from core.recipe import Recipe
+    from core.runs.planned import Priced
+    from core.workspace import Workspace
 
 GpuOption = Annotated[
     str | None, typer.Option("--gpu", metavar="NAME", help='Plan for a GPU by name, for example "H100 80GB".')
@@ -51,6 +56,15 @@ def plan(
     max_length: MaxLengthOption = None,
     gpu: GpuOption = None,
     memory: MemoryOption = None,
+    solve: Annotated[
+        str | None,
+        typer.Option(
+            "--solve", metavar="FIELD", help="Largest max_length, micro_batch or rank that fits, or gpu."
+        ),
+    ] = None,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="Also run the training step dry, without data.")
+    ] = False,
     figures: Annotated[bool, typer.Option("--figures", help="Print every sum of the peak.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -71,14 +85,100 @@ def plan(
         template=template,
         max_length=max_length,
     )
+    from core.memory.fit import case, levers
+
     priced = price(chosen, workspace_of(ctx), _room(gpu, memory))
+    subject = case(priced.architecture, priced.lengths, priced.plan.room)
+    if solve:
+        answer = _solved(chosen, subject, solve)
+        print_json(answer) if as_json else typer.echo(answer["words"])
+        return
+    found = levers(chosen, subject)
+    traced = _traced(chosen, priced, workspace_of(ctx)) if trace else None
     if as_json:
-        print_json(priced.plan.to_json())
+        document = priced.plan.to_json() | {"levers": [lever.to_json() for lever in found]}
+        print_json(document | {"trace": traced} if traced is not None else document)
     else:
-        for line in plan_lines(priced.plan, figures=figures):
+        lines = [*plan_lines(priced.plan, figures=figures), *_trace_lines(traced)]
+        if priced.plan.verdict in ("tight", "does not fit"):
+            lines += [*_lever_lines(found), *_together_lines(chosen, subject)]
+        for line in lines:
             typer.echo(line)
     if priced.plan.verdict == "does not fit":
         raise typer.Exit(EXIT_DOES_NOT_FIT)
+
+
+def _solved(recipe: Recipe, subject: Case, field: str) -> dict[str, Any]:
+    """The answer to --solve: value and words. Exit code 3 where nothing fits."""
+    from core.errors import EXIT_DOES_NOT_FIT, TunedeckError
+    from core.memory.fit import largest, smallest_card
+
+    if field == "gpu":
+        card = smallest_card(recipe, subject)
+        if card is None:
+            raise TunedeckError("no GPU of the table fits this run", exit_code=EXIT_DOES_NOT_FIT)
+        words = f"{card.name}, about {card.price:.2f} dollars an hour"
+        return {"field": field, "value": card.name, "price_per_hour": card.price, "words": words}
+    value = largest(recipe, subject, field)
+    if value is None:
+        raise TunedeckError(f"not even {field} = 1 fits", exit_code=EXIT_DOES_NOT_FIT)
+    return {"field": field, "value": value, "words": f"{field} = {value:,} is the largest that fits"}
+
+
+def _traced(recipe: Recipe, priced: Priced, workspace: Workspace) -> dict[str, Any]:
+    """The dry run, in a process of its own."""
+    from core.models.sources import locate
+    from core.workshop import Workshop
+
+    say("running one training step dry ...")
+    workshop = Workshop()
+    try:
+        folder = locate(recipe.model.source, recipe.model.revision, workspace).folder
+        job = workshop.submit(
+            "core.train.dry_run:dry_run", recipe=recipe, model_folder=folder, lengths=priced.lengths,
+            device=priced.plan.room.device,
+        )  # fmt: skip
+        traced: dict[str, Any] = workshop.wait(job)
+        return traced
+    finally:
+        workshop.cancel()
+
+
+def _trace_lines(traced: dict[str, Any] | None) -> list[str]:
+    from core.memory.figure import in_gib
+
+    if traced is None:
+        return []
+    return [
+        "",
+        f"dry run: peak {in_gib(traced['peak_allocated_bytes'])} in phase {traced['peak_phase']} "
+        f"at {traced['modules'][traced['peak_phase']]}, {traced['seconds']} s",
+        *(f"  stands in: {one}" for one in traced["corrections"]),
+    ]
+
+
+def _lever_lines(found: tuple[Lever, ...]) -> list[str]:
+    from core.memory.figure import in_gib
+
+    if not found:
+        return []
+    return ["", "what would lower it, cheapest first:"] + [
+        f"  -{in_gib(one.saving_bytes):>10}  {one.verdict:<13} {one.name} (costs {one.price})"
+        for one in found
+    ]
+
+
+def _together_lines(recipe: Recipe, subject: Case) -> list[str]:
+    """Levers that make it fit together, or that none do."""
+    from core.memory.fit import combined
+
+    taken, changed = combined(recipe, subject)
+    if subject.plan(changed).verdict != "fits":
+        return ["", "no combination of these makes it fit here"]
+    sets = " ".join(
+        f"--set {key}={json.dumps(value)}" for lever in taken for key, value in lever.changes.items()
+    )
+    return ["", f"together they fit: {'; '.join(lever.name for lever in taken)}", f"  {sets}"]
 
 
 def gpus(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from core.memory.activations import saved_per_token
+from core.memory.block import blocks_of
 from core.memory.setting import Lengths, Setting, resolve
 from core.memory.stack import Stack
 from core.recipe import parse_recipe
@@ -37,14 +38,20 @@ def test_saved_bytes_per_token_of_a_block(changes: list[str], llama: int, qwen: 
     found = {
         name: setting(config, *changes) for name, config in (("llama", LLAMA_3_8B), ("qwen", QWEN3_1_7B))
     }
-    assert saved_per_token(found["llama"], architecture(LLAMA_3_8B), 0) == llama
-    assert saved_per_token(found["qwen"], architecture(QWEN3_1_7B), 0) == qwen
+    assert (
+        saved_per_token(found["llama"], architecture(LLAMA_3_8B), blocks_of(architecture(LLAMA_3_8B))[0])
+        == llama
+    )
+    assert (
+        saved_per_token(found["qwen"], architecture(QWEN3_1_7B), blocks_of(architecture(QWEN3_1_7B))[0])
+        == qwen
+    )
 
 
 def test_attention_kinds_of_a_llama_block() -> None:
     shape = architecture(LLAMA_3_8B)
     eager = setting(LLAMA_3_8B, "tuner.method=full", "model.attention=eager")
-    assert saved_per_token(eager, shape, 0) == 409_608
+    assert saved_per_token(eager, shape, blocks_of(shape)[0]) == 409_608
     padded = resolve(
         parse_recipe("", ["tuner.method=full", "data.max_length=1024", "tuner.dropout=0.0"]),
         shape,
@@ -53,4 +60,4 @@ def test_attention_kinds_of_a_llama_block() -> None:
         device="cuda",
     )
     assert padded.attention == "sdpa with mask"
-    assert saved_per_token(padded, shape, 0) == 215_176
+    assert saved_per_token(padded, shape, blocks_of(shape)[0]) == 215_176

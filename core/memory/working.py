@@ -1,0 +1,160 @@
+"""What the layers hold: activations kept for the backward pass, and one block while it is differentiated."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from core.memory.activations import TRACED, saved_parts, saved_per_token, weight_casts
+from core.memory.block import Block, blocks_of, place_of, unique_blocks
+from core.memory.figure import Figure, figure
+from core.memory.setting import Setting
+from core.models.architecture import Architecture
+
+
+def kept_activations(setting: Setting, architecture: Architecture) -> list[Figure]:
+    """What the forward pass of all layers leaves for the backward pass."""
+    tokens, layers = setting.tokens, architecture.layers
+    if setting.checkpointing:
+        per_token = setting.residual * architecture.hidden_size * layers
+        return [
+            figure(
+                "checkpoints",
+                tokens * per_token,
+                f"{tokens:,} tokens x {layers} layers x h {architecture.hidden_size:,} x {setting.residual} B",
+                "residual stream at each layer's entry",
+            )
+        ]
+    counts = Counter(map(id, blocks_of(architecture)))
+    figures = []
+    for block in unique_blocks(architecture):
+        count = counts[id(block)]
+        for part in saved_parts(setting, architecture, block):
+            words = f"{tokens:,} tokens x {count} layers x ({part.words})"
+            figures.append(figure(part.category, tokens * part.per_token * count, words, TRACED))
+        casts = weight_casts(setting, block)
+        if casts:
+            words = f"16-bit copies of the linears of {count} layers, {casts:,} B each"
+            figures.append(figure("weight casts", casts * count, words, TRACED))
+    return figures
+
+
+def last_checkpoint(setting: Setting, architecture: Architecture) -> list[Figure]:
+    if not setting.checkpointing:
+        return []
+    per_token = setting.residual * architecture.hidden_size
+    return [
+        figure(
+            "checkpoints",
+            setting.tokens * per_token,
+            f"{setting.tokens:,} tokens x 1 layer x h x {setting.residual} B",
+            "",
+        )
+    ]
+
+
+def working_set(setting: Setting, architecture: Architecture) -> list[Figure]:
+    """One block while it is differentiated: what it saves (recomputed), and what its backward needs on top."""
+    blocks = unique_blocks(architecture)
+    if not blocks:
+        return []
+    largest = max(blocks, key=lambda block: saved_per_token(setting, architecture, block))
+    figures = (
+        _recomputed(setting, architecture, largest)
+        if setting.checkpointing
+        else [last_norm(setting, architecture)]
+    )
+    figures.append(_gradients_on_the_way(setting, architecture))
+    widest = max(block.largest_linear for block in blocks)
+    c = setting.compute
+    if setting.trains_base:
+        figures.append(
+            figure("block working set", c * widest, f"one weight gradient {widest:,} x {c} B", TRACED)
+        )
+    if setting.quantization in ("nf4", "fp4"):
+        figures.append(
+            figure(
+                "dequantisation", c * widest, f"one linear of {widest:,} in {c} B",
+                "bitsandbytes: training dequantises the whole weight, one at a time",
+            )
+        )  # fmt: skip
+    if setting.adapted.method == "dora":
+        figures.append(_dora_norm(setting))
+    if setting.strategy == "fsdp" and setting.ranks > 1 and not setting.trains_base:
+        figures.append(_frozen_under_fsdp(setting, architecture))
+    return figures
+
+
+def _recomputed(setting: Setting, architecture: Architecture, block: Block) -> list[Figure]:
+    tokens = setting.tokens
+    figures = [
+        figure(part.category, tokens * part.per_token, f"{tokens:,} tokens x ({part.words})", TRACED)
+        for part in saved_parts(setting, architecture, block)
+    ]
+    casts = weight_casts(setting, block)
+    if casts:
+        figures.append(
+            figure("weight casts", casts, f"16-bit copies of one block's linears, {casts:,} B", TRACED)
+        )
+    return figures
+
+
+def last_norm(setting: Setting, architecture: Architecture) -> Figure:
+    """What the last norm saves, beside the layers."""
+    h, tokens = architecture.hidden_size, setting.tokens
+    return figure(
+        "activations", tokens * (6 * h + 12), f"last norm {tokens:,} tokens x (6 x {h:,} + 12) B", TRACED
+    )
+
+
+def _gradients_on_the_way(setting: Setting, architecture: Architecture) -> Figure:
+    f_bytes, h_bytes = transient(setting)
+    tokens, f, h = setting.tokens, architecture.intermediate_size, architecture.hidden_size
+    return figure(
+        "block working set",
+        tokens * (f_bytes * f + h_bytes * h),
+        f"{tokens:,} tokens x ({f_bytes:g} x f {f:,} + {h_bytes:g} x h {h:,}) B",
+        TRACED,
+    )
+
+
+def _frozen_under_fsdp(setting: Setting, architecture: Architecture) -> Figure:
+    extra = 2 * architecture.hidden_size * max(architecture.layers - 2, 0)
+    return figure(
+        "activations",
+        setting.tokens * extra,
+        f"FSDP with frozen weights: {setting.tokens:,} tokens x (L - 2) x 2 x h",
+        "slope of published FSDP LoRA runs; cause not established",
+    )
+
+
+def _dora_norm(setting: Setting) -> Figure:
+    """In every forward DoRA makes B A from an identity matrix, and W + s B A for its norm."""
+    a, c = setting.adapter, setting.compute
+
+    def size(inputs: int, outputs: int) -> int:
+        return (a + c) * inputs * inputs + (c + 2 * max(a, c)) * inputs * outputs
+
+    widest = max(setting.adapted.linears, key=lambda item: size(item.inputs, item.outputs))
+    x, y = widest.inputs, widest.outputs
+    return figure(
+        "block working set",
+        size(x, y),
+        f"DoRA norm: identity {x:,}^2 x ({a} + {c}) B and {x:,} x {y:,} x ({c} + 2 x {max(a, c)}) B",
+        "PEFT tuners/lora/dora.py",
+    )
+
+
+def transient(setting: Setting) -> tuple[float, float]:
+    """Bytes per token of gradients alive at the worst moment of a block's backward, per unit of f and of h."""
+    c = setting.compute
+    if setting.trains_base or setting.adapter <= c or not _adapts_mlp(setting):
+        return 2 * c, 2 * c
+    if not setting.autocast:
+        return 4, 14
+    if not setting.casts_weights:
+        return 6, 12
+    return 6, 14
+
+
+def _adapts_mlp(setting: Setting) -> bool:
+    return any(place_of(linear).startswith("mlp") for linear in setting.adapted.linears)

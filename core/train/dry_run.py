@@ -1,0 +1,73 @@
+"""The dry run of a recipe: what `core.memory.trace` counts, with the trainer's own adapter and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from core.memory.setting import Lengths, resolve
+from core.memory.stack import installed_stack
+from core.models.architecture_of import read_config, read_model
+from core.recipe import Recipe
+
+
+def dry_run(
+    recipe: Recipe,
+    model_folder: Path,
+    lengths: Lengths | None = None,
+    device: str = "cuda",
+    progress: Callable[[Any], Any] | None = None,
+) -> dict[str, Any]:
+    """Trace the recipe's training step without data; the trace as JSON. For the workshop process.
+
+    Raises TunedeckError for a model whose code cannot run on fake tensors.
+    """
+    import torch
+    from transformers import AutoConfig
+
+    from core.memory.trace import Subject, trace
+
+    architecture = read_model(model_folder)
+    setting = resolve(
+        recipe,
+        architecture,
+        lengths=lengths,
+        stack=installed_stack(),
+        device="cpu" if device == "cpu" else "cuda",
+    )
+    values = read_config(model_folder)
+    config = AutoConfig.for_model(**values)
+    autocast = torch.float16 if recipe.model.dtype == "float16" else torch.bfloat16
+    subject = Subject(
+        config=config,
+        setting=setting,
+        dtype=getattr(torch, recipe.model.dtype),
+        autocast=autocast if setting.autocast else None,
+        adapt=lambda model: adapted_model(model, recipe),
+        attention="eager" if setting.attention == "eager" else "sdpa",
+    )
+    return trace(subject, progress).to_json()
+
+
+def adapted_model(model: Any, recipe: Recipe) -> Any:
+    """The model with what the trainer would add: PEFT's adapter in the recipe's type, or frozen layers."""
+    import torch
+
+    from core.train.tuner import adapter_config, cast_adapter, train_last_layers
+
+    config = adapter_config(recipe)
+    if config is None:
+        if recipe.tuner.method == "freeze":
+            train_last_layers(model, recipe.tuner.train_last_layers)
+        return model
+    from peft import get_peft_model
+
+    model.requires_grad_(False)
+    model = get_peft_model(model, config, low_cpu_mem_usage=True)
+    if recipe.model.quantization != "none":
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad and "lora_magnitude_vector" not in name:
+                parameter.data = parameter.data.to(torch.bfloat16)
+    cast_adapter(model, recipe)
+    return model
