@@ -28,7 +28,7 @@ def saved_parts(setting: Setting, architecture: Architecture, block: Block) -> l
     """What a block saves for backward, in bytes per token."""
     return [
         *_norm_parts(setting, architecture, block),
-        *_attention_parts(setting, architecture),
+        *_attention_parts(setting, architecture, block),
         *_mlp_parts(setting, architecture, block),
         *_input_parts(setting, block),
     ]
@@ -49,9 +49,14 @@ def _norm_parts(setting: Setting, architecture: Architecture, block: Block) -> l
     h, norms = architecture.hidden_size, block.norms
     trains = setting.adapted.base_trainable and setting.adapted.method == "full"
     if block.layer_norm:
-        # The fused kernel saves its input (the residual itself, once per block for a parallel block).
-        size = setting.residual * norms
-        return [Part("norms", size * h, f"{norms} LayerNorms x {setting.residual} B x h {h:,}")]
+        # The fused kernel saves its input, which autocast makes an fp32 copy of.
+        size = 4 if setting.autocast else setting.residual
+        parts = [Part("norms", size * norms * h, f"{norms} LayerNorms x {size} B x h {h:,}")]
+        if block.drops_residual:
+            parts.append(
+                Part("norms", 2 * _mask_bytes(setting, setting.compute) * h, f"2 dropout masks x h {h:,}")
+            )
+        return parts
     size = 4  # the fp32 copy; the residual itself where it is fp32 already
     if trains:
         size += 4 if block.norm_in_fp32 else max(setting.residual, 2)
@@ -67,7 +72,7 @@ def _norm_parts(setting: Setting, architecture: Architecture, block: Block) -> l
     return parts
 
 
-def _attention_parts(setting: Setting, architecture: Architecture) -> list[Part]:
+def _attention_parts(setting: Setting, architecture: Architecture, block: Block) -> list[Part]:
     c, d = setting.compute, architecture.head_dim
     q, kv = architecture.heads * d, architecture.kv_heads * d
     keys = attended(setting)
@@ -81,18 +86,29 @@ def _attention_parts(setting: Setting, architecture: Architecture) -> list[Part]
                 per_score * scores,
                 f"scores {per_score} B x {architecture.heads} heads x {keys:,} keys",
             ),
+            *_fused_parts(setting, block, q + kv),
         ]
     base = Part("attention", c * (2 * q + 2 * kv), f"q, k, v, output: {c} B x (2 x {q:,} + 2 x {kv:,})")
+    wide = _fused_parts(setting, block, q + kv)
     sums = Part("attention", 4 * architecture.heads, f"log-sum-exp 4 B x {architecture.heads} heads")
     if setting.attention != "sdpa with mask":
-        return [base, sums]
+        return [base, sums, *wide]
     expanded = c * 2 * (q - kv)
     return [
         base,
         sums,
+        *wide,
         Part("attention", expanded, f"k and v expanded to all heads: 2 x {c} B x ({q:,} - {kv:,})"),
         Part("attention", c * keys, f"mask as bias {c} B x {keys:,} keys"),
     ]
+
+
+def _fused_parts(setting: Setting, block: Block, width: int) -> list[Part]:
+    """v is a view of what one projection made, so q and k stay beside their rotated copies."""
+    if not block.fused_qkv:
+        return []
+    c = setting.compute
+    return [Part("attention", c * width, f"fused projection kept for v: {c} B x {width:,}")]
 
 
 def attended(setting: Setting) -> int:
@@ -110,6 +126,9 @@ def _mlp_parts(setting: Setting, architecture: Architecture, block: Block) -> li
     if architecture.gated_mlp:
         words = f"gate, activation, up: 3 x {c} B x {width:,}"
         size = 3 * c * width
+    elif block.relu:
+        words = f"after the activation: {c} B x {width:,}"
+        size = c * width
     else:
         words = f"before the activation: {c} B x {width:,}"
         size = c * width
@@ -130,7 +149,7 @@ def _input_parts(setting: Setting, block: Block) -> list[Part]:
     parts = []
     for group in block.groups:
         targets = [item for item in group.linears if item.name.rpartition(".")[2] in adapted]
-        size, words = _saved_input(setting, group, len(targets))
+        size, words = _saved_input(setting, block, group, len(targets))
         if size:
             parts.append(Part("activations", size, f"input of {group.place}: {words}"))
         if targets:
@@ -149,11 +168,11 @@ def _input_parts(setting: Setting, block: Block) -> list[Part]:
     return parts
 
 
-def _saved_input(setting: Setting, group: Group, targets: int) -> tuple[float, str]:
+def _saved_input(setting: Setting, block: Block, group: Group, targets: int) -> tuple[float, str]:
     """Bytes per token kept of one input that several linears share."""
-    c, width, kept = setting.compute, group.width, _kept_already(setting, group)
+    c, width, kept = setting.compute, group.width, _kept_already(setting, block, group)
     if setting.trains_base:
-        if setting.casts_weights and group.place.endswith(" in"):  # the others are 16 bit already
+        if _cast_per_linear(setting, block) and group.place.endswith(" in"):  # the others are 16 bit already
             count = len(group.linears)
             return c * width * count, f"{count} casts x {c} B x {width:,}"
         return (0, "") if kept else (c * width, f"{c} B x {width:,}")
@@ -161,16 +180,25 @@ def _saved_input(setting: Setting, group: Group, targets: int) -> tuple[float, s
     base = shared if setting.quantization == "int8" else 0
     if not targets:
         return base, f"{c} B x {width:,}"
-    own_copies = setting.dropout > 0 or setting.adapter > c  # PEFT casts the input per target, or drops it
+    # PEFT casts the input per target, or drops it; autocast casts what an fp32 norm returns.
+    fp32_norm = _cast_per_linear(setting, block) and group.place.endswith(" in")
+    own_copies = setting.dropout > 0 or setting.adapter > c or fp32_norm
     if own_copies:
         each = setting.autocast or max(setting.adapter, c)
         return base + each * width * targets, f"{targets} copies x {each} B x {width:,}"
     return shared, f"{c} B x {width:,}, shared by {targets} targets"
 
 
-def _kept_already(setting: Setting, group: Group) -> bool:
-    """Flash and SDPA save their output, which is the very input of the projection after them."""
-    return group.place == "attention out" and setting.attention != "eager"
+def _cast_per_linear(setting: Setting, block: Block) -> bool:
+    """A norm returns fp32 under autocast: with fp32 weights, and always for LayerNorm."""
+    return setting.casts_weights or (block.layer_norm and bool(setting.autocast))
+
+
+def _kept_already(setting: Setting, block: Block, group: Group) -> bool:
+    """Flash and SDPA save their output, the very input of the projection after them, unless it was copied."""
+    if group.place == "mlp out":
+        return block.relu
+    return group.place == "attention out" and setting.attention != "eager" and not block.fused_qkv
 
 
 def _rank_part(setting: Setting, targets: list[Linear]) -> Part:
@@ -192,7 +220,9 @@ def _dora_part(setting: Setting, targets: list[Linear]) -> Part:
 
 
 def _dropout_bytes(setting: Setting) -> int:
+    return _mask_bytes(setting, setting.adapter) if setting.dropout else 0
+
+
+def _mask_bytes(setting: Setting, element: int) -> int:
     """CUDA keeps one byte per element; the CPU keeps a mask of the input's own type."""
-    if not setting.dropout:
-        return 0
-    return 1 if setting.device == "cuda" else setting.adapter
+    return 1 if setting.device == "cuda" else element

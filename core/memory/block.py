@@ -19,6 +19,8 @@ _ATTENTION = re.compile(r"\.(?:self_attn|attn|attention|self_attention|mixer|lin
 
 # RMSNorm that multiplies by (1 + weight) in fp32 before it returns to 16 bit.
 NORM_IN_FP32 = {"gemma", "gemma2", "gemma3", "gemma3_text"}
+RELU = {"opt"}  # its output is all that is saved; other activations save their input
+DROPS_RESIDUAL = {"opt", "gpt2", "gpt_neo"}  # two dropouts of the residual stream, on by default
 LAYER_NORM = {"cohere", "cohere2"}  # LayerNorm without a shift; with one it is known by its size
 
 
@@ -39,6 +41,9 @@ class Block:
     norms: int
     layer_norm: bool
     norm_in_fp32: bool
+    fused_qkv: bool  # one projection makes q, k and v, so keeping v keeps all three
+    relu: bool
+    drops_residual: bool
     linear_parameters: int
     largest_linear: int
 
@@ -84,12 +89,16 @@ def _block(linears: tuple[Linear, ...], norms: tuple[Module, ...], architecture:
     grouped: dict[tuple[Place, int], list[Linear]] = {}
     for linear in linears:
         grouped.setdefault((place_of(linear), linear.inputs), []).append(linear)
+    attention_in = [item for item in linears if place_of(item) == "attention in"]
     shifted = any(norm.parameters == 2 * architecture.hidden_size for norm in norms)
     return Block(
         groups=tuple(Group(place, width, tuple(items)) for (place, width), items in grouped.items()),
         norms=len(norms),
         layer_norm=shifted or architecture.family in LAYER_NORM,
         norm_in_fp32=architecture.family in NORM_IN_FP32,
+        fused_qkv=len(attention_in) == 1,
+        relu=architecture.family in RELU,
+        drops_residual=architecture.family in DROPS_RESIDUAL,
         linear_parameters=sum(item.inputs * item.outputs for item in linears),
         largest_linear=max((item.inputs * item.outputs for item in linears), default=0),
     )

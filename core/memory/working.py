@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from core.memory.activations import TRACED, saved_parts, saved_per_token, weight_casts
+from core.memory.activations import TRACED, attended, saved_parts, saved_per_token, weight_casts
 from core.memory.block import Block, blocks_of, place_of, unique_blocks
-from core.memory.figure import Figure, figure
+from core.memory.figure import Figure, figure, total
 from core.memory.setting import Setting
 from core.models.architecture import Architecture
 
@@ -58,12 +58,7 @@ def working_set(setting: Setting, architecture: Architecture) -> list[Figure]:
     if not blocks:
         return []
     largest = max(blocks, key=lambda block: saved_per_token(setting, architecture, block))
-    figures = (
-        _recomputed(setting, architecture, largest)
-        if setting.checkpointing
-        else [last_norm(setting, architecture)]
-    )
-    figures.append(_gradients_on_the_way(setting, architecture))
+    figures = _one_block(setting, architecture, largest)
     widest = max(block.largest_linear for block in blocks)
     c = setting.compute
     if setting.trains_base:
@@ -82,6 +77,21 @@ def working_set(setting: Setting, architecture: Architecture) -> list[Figure]:
     if setting.strategy == "fsdp" and setting.ranks > 1 and not setting.trains_base:
         figures.append(_frozen_under_fsdp(setting, architecture))
     return figures
+
+
+def _one_block(setting: Setting, architecture: Architecture, block: Block) -> list[Figure]:
+    """The larger of two moments of a block's backward: inside its MLP, or inside eager attention's softmax."""
+    recomputed = _recomputed(setting, architecture, block) if setting.checkpointing else []
+    in_mlp = [*recomputed, _gradients_on_the_way(setting, architecture)]
+    if not setting.checkpointing:
+        in_mlp.insert(0, last_norm(setting, architecture))
+    if setting.attention != "eager":
+        return in_mlp
+    scores = setting.tokens * architecture.heads * attended(setting)
+    words = f"gradient of the scores before and after the softmax: {scores:,} x (4 + 4) B"
+    in_softmax = [item for item in recomputed if item.category in ("attention", "norms", "weight casts")]
+    in_softmax.append(figure("block working set", 8 * scores, words, TRACED))
+    return max(in_mlp, in_softmax, key=total)
 
 
 def _recomputed(setting: Setting, architecture: Architecture, block: Block) -> list[Figure]:
