@@ -86,7 +86,6 @@ def _attention_parts(setting: Setting, architecture: Architecture, block: Block)
                 per_score * scores,
                 f"scores {per_score} B x {architecture.heads} heads x {keys:,} keys",
             ),
-            *_fused_parts(setting, block, q + kv),
         ]
     base = Part("attention", c * (2 * q + 2 * kv), f"q, k, v, output: {c} B x (2 x {q:,} + 2 x {kv:,})")
     wide = _fused_parts(setting, block, q + kv)

@@ -64,7 +64,7 @@ def adapted_model(model: Any, recipe: Recipe) -> Any:
     from peft import get_peft_model
 
     model.requires_grad_(False)
-    model = get_peft_model(model, config, low_cpu_mem_usage=True)
+    model = get_peft_model(model, config, low_cpu_mem_usage=model.device.type == "meta")
     if recipe.model.quantization != "none":
         for name, parameter in model.named_parameters():
             if parameter.requires_grad and "lora_magnitude_vector" not in name:
