@@ -153,12 +153,13 @@ def build_trainer(session: Session) -> RunTrainer:
     trainer = RunTrainer(
         run=run,
         keep_checkpoints=recipe.training.keep_checkpoints,
+        prompt_loss_weight=recipe.training.prompt_loss_weight,
         model=model,
         args=SFTConfig(**arguments),
         train_dataset=train_rows,
         eval_dataset=eval_rows,
         processing_class=tokenizer,
-        peft_config=adapter_config(recipe),
+        peft_config=adapter_config(recipe, model_folder),
     )
     cast_adapter(trainer.model, recipe)
     trainer.remove_callback(transformers.PrinterCallback)

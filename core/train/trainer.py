@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from trl import SFTTrainer
 from core.errors import TunedeckError
 from core.runs.checkpoints import UNFINISHED, Checkpoint, keep, publish
 from core.runs.folder import Run
+from core.train.prompt_weight import WeightedModel, prompt_tokens
 from core.train.verify import verify_checkpoint
 
 ROW = "row"  # column with the row number of the data source; absent in packed data
@@ -50,9 +51,10 @@ class RowCollator:
 class RunTrainer(SFTTrainer):
     """SFTTrainer on prepared, labelled rows, writing into a run folder."""
 
-    def __init__(self, run: Run, keep_checkpoints: int, **arguments: Any) -> None:
+    def __init__(self, run: Run, keep_checkpoints: int, prompt_loss_weight: float, **arguments: Any) -> None:
         super().__init__(**arguments)
         self.run = run
+        self.prompt_loss_weight = prompt_loss_weight
         self.keep_checkpoints = keep_checkpoints
         self.on_checkpoint: Callable[[Checkpoint], None] = lambda checkpoint: None
         self.on_checkpoint_failed: Callable[[str], None] = lambda what: None
@@ -65,19 +67,26 @@ class RunTrainer(SFTTrainer):
         if ROW not in columns:
             self._signature_columns = [*columns, ROW]
 
-    def get_batch_samples(
-        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
-    ) -> tuple[list[Any], Any]:
-        batches, items = super().get_batch_samples(epoch_iterator, num_batches, device)
-        if items is not None:
-            self.trained_tokens = self.trained_tokens.to(items.device) + items
-        return batches, items
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
+        """What the loss of a step is divided by: its trained tokens, and the weighted prompt tokens."""
+        items = super()._get_num_items_in_batch(batch_samples, device)
+        if items is None:
+            return None
+        self.trained_tokens = self.trained_tokens.to(items.device) + items
+        if not self.prompt_loss_weight:
+            return items
+        prompt = prompt_tokens(batch_samples).to(device)
+        if self.args.world_size > 1:
+            prompt = self.accelerator.gather(prompt).sum()
+        return items + self.prompt_loss_weight * prompt
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         rows = inputs.pop(ROW, None)
-        result = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        weighted = model.training and self.prompt_loss_weight > 0  # evaluation is always of the answers
+        scored = WeightedModel(model, self.prompt_loss_weight) if weighted else model
+        result = super().compute_loss(scored, inputs, return_outputs, num_items_in_batch)
         loss = result[0] if return_outputs else result
         # TRL has just read its own metrics from the device, so this waits for nothing more.
         if model.training and not math.isfinite(loss.item()):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import TunedeckError
+from core.models.architecture_of import read_model
+from core.models.targets import feedforward_outputs, matched
 from core.recipe import ADAPTER_METHODS, LORA_METHODS, Recipe
 
 if TYPE_CHECKING:
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def adapter_config(recipe: Recipe) -> PeftConfig | None:
+def adapter_config(recipe: Recipe, model_folder: Path) -> PeftConfig | None:
     """PEFT's configuration with every field that matters set; None for methods that train the weights."""
     tuner = recipe.tuner
     if tuner.method not in ADAPTER_METHODS:
@@ -34,10 +37,13 @@ def adapter_config(recipe: Recipe) -> PeftConfig | None:
     if tuner.method == "ia3":
         from peft import IA3Config
 
-        # PEFT knows IA3's own targets for the known families; "all-linear" names them.
-        named = None if tuner.targets == "all-linear" else targets(recipe)
+        # IA3 scales what goes into the last layer of an MLP, and what comes out of every other layer.
+        layers = matched(read_model(model_folder), tuner.targets, tuner.modules_to_save)
         return IA3Config(
-            task_type="CAUSAL_LM", target_modules=named, modules_to_save=tuner.modules_to_save or None
+            task_type="CAUSAL_LM",
+            target_modules=[layer.name for layer in layers],
+            feedforward_modules=feedforward_outputs(layers),
+            modules_to_save=tuner.modules_to_save or None,
         )
     if tuner.method == "prompt":
         from peft import PromptTuningConfig, PromptTuningInit

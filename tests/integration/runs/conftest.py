@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -49,8 +50,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(1)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=64,
+        intermediate_size=128,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
@@ -118,6 +119,22 @@ def make_run(workspace: Workspace, tiny_model: Path) -> Iterator[MakeRun]:
         process = process_from_json(run.read_json(run.identity).get("process"))
         if process is not None and process.pid != psutil.Process().pid and psutil.pid_exists(process.pid):
             psutil.Process(process.pid).kill()
+
+
+@pytest.fixture
+def make_trainer(make_run: MakeRun) -> Callable[..., Any]:
+    """`make_trainer("tuner.method=dora")` builds the real trainer of a run in this very process."""
+    from core.runs.events import EventWriter
+    from core.train.session import build_trainer, open_session
+    from core.train.signals import StopSignals
+
+    def make(*changes: str, **options: Any) -> Any:
+        run = make_run(*changes, **options)
+        signals = StopSignals(lambda name: None)
+        session = open_session(run, EventWriter(run.folder), signals, time.monotonic())
+        return build_trainer(session)
+
+    return make
 
 
 def wait_for(run: Run, done: Callable[[RunState], bool], timeout_seconds: float = 60.0) -> RunState:

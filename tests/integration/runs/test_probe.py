@@ -2,28 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from core.runs.events import EventWriter, read_events
-from core.train.signals import StopSignals
-from tests.integration.runs.conftest import MakeRun
-
-
-@pytest.fixture
-def make_trainer(make_run: MakeRun) -> Callable[..., Any]:
-    from core.train.session import build_trainer, open_session
-
-    def make(*changes: str, **options: Any) -> Any:
-        run = make_run(*changes, **options)
-        signals = StopSignals(lambda name: None)
-        session = open_session(run, EventWriter(run.folder), signals, time.monotonic())
-        return build_trainer(session)
-
-    return make
 
 
 def losses(trainer: Any, probed: bool) -> list[float]:

@@ -1,0 +1,99 @@
+"""Every tuning method trains what it says, as many parameters as the plan counts, and loads again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+METHODS = {
+    "lora": [],
+    "lora on two layers": ['tuner.targets=["q_proj","v_proj"]', 'tuner.modules_to_save=["norm"]'],
+    "lora by pattern": ['tuner.targets="re:.*layers\\\\.1\\\\..*_proj"'],
+    "rslora": ["tuner.method=rslora"],
+    "dora": ["tuner.method=dora"],
+    "ia3": ["tuner.method=ia3"],
+    "prompt": ["tuner.method=prompt", "tuner.virtual_tokens=4"],
+    "prefix": ["tuner.method=prefix", "tuner.virtual_tokens=4"],
+    "freeze": ["tuner.method=freeze", "tuner.train_last_layers=1"],
+    "full": ["tuner.method=full"],
+    "nf4": ["model.quantization=nf4", 'tuner.targets=["q_proj"]'],
+    "int8": ["model.quantization=int8", 'tuner.targets=["q_proj"]'],
+}
+
+
+def trained_state(model: Any) -> dict[str, Any]:
+    return {
+        name: parameter.detach().clone()
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_trains_and_loads_again(
+    method: str, make_trainer: Callable[..., Any], tiny_model: Path
+) -> None:
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    from core.models.architecture_of import read_model
+    from core.models.targets import trainable_parameters
+    from core.train.session import open_session, save_result
+    from core.train.tuner import counts
+
+    trainer = make_trainer(*METHODS[method], "training.max_steps=2", "training.warmup=0.0")
+    recipe = trainer.run.read_recipe()
+    planned = trainable_parameters(read_model(tiny_model), recipe.tuner)
+    assert counts(trainer.model)[0] == planned.trainable
+    before = trained_state(trainer.model)
+    trainer.train()
+    after = trained_state(trainer.model)
+    assert after.keys() == before.keys()
+    assert any(not before[name].equal(after[name]) for name in after)
+    session = open_session(trainer.run, None, None, 0.0)  # type: ignore[arg-type]
+    save_result(session, trainer)
+    ids = torch.tensor([[5, 17, 60, 3]])
+    trainer.model.eval()
+    with torch.no_grad():
+        expected = trainer.model(ids).logits
+        if recipe.tuner.method in ("full", "freeze"):
+            again = AutoModelForCausalLM.from_pretrained(trainer.run.model, dtype="float32")
+        elif recipe.model.quantization != "none":
+            return  # the base of a quantised adapter is loaded by the chat worker
+        else:
+            base = AutoModelForCausalLM.from_pretrained(tiny_model, dtype="float32")
+            again = PeftModel.from_pretrained(base, trainer.run.adapter)
+        assert torch.allclose(again.eval()(ids).logits, expected, atol=1e-5)
+
+
+def loss_of(trainer: Any, weight: float, labels_are_all: bool = False) -> float:
+    """The training loss of the first eight rows, as a step of the trainer computes it."""
+    trainer.prompt_loss_weight = weight
+    examples = [trainer.train_dataset[index] for index in range(8)]
+    if labels_are_all:
+        examples = [{**example, "labels": example["input_ids"]} for example in examples]
+    batch = trainer.data_collator(examples)
+    items = trainer._get_num_items_in_batch([batch], trainer.args.device)
+    trainer.model.train()
+    return trainer.compute_loss(trainer.model, dict(batch), num_items_in_batch=items).item()
+
+
+def test_the_prompt_weight_is_trls_loss_at_zero_and_one(make_trainer: Callable[..., Any]) -> None:
+    trainer = make_trainer("tuner.dropout=0.0")
+    answers, everything = loss_of(trainer, 0.0), loss_of(trainer, 0.0, labels_are_all=True)
+    assert answers != pytest.approx(everything, rel=1e-6)
+    assert loss_of(trainer, 1e-12) == pytest.approx(answers, rel=1e-6)
+    assert loss_of(trainer, 1.0) == pytest.approx(everything, rel=1e-6)
+    # 24 rows of thirds: the weighted mean, by hand
+    prompt, total = 0, 0
+    for index in range(8):
+        row = trainer.train_dataset[index]
+        total += len(row["input_ids"]) - 1
+        prompt += sum(label == -100 for label in row["labels"][1:])
+    all_nll, answer_nll = everything * total, answers * (total - prompt)
+    by_hand = (answer_nll + 0.1 * (all_nll - answer_nll)) / (total - prompt + 0.1 * prompt)
+    assert loss_of(trainer, 0.1) == pytest.approx(by_hand, rel=1e-5)
