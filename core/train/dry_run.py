@@ -8,6 +8,7 @@ from typing import Any
 
 from core.memory.setting import Lengths, resolve
 from core.memory.stack import installed_stack
+from core.models.architecture import Architecture
 from core.models.architecture_of import read_config, read_model
 from core.recipe import Recipe
 
@@ -44,19 +45,19 @@ def dry_run(
         setting=setting,
         dtype=getattr(torch, recipe.model.dtype),
         autocast=autocast if setting.autocast else None,
-        adapt=lambda model: adapted_model(model, recipe),
+        adapt=lambda model: adapted_model(model, recipe, architecture),
         attention="eager" if setting.attention == "eager" else "sdpa",
     )
     return trace(subject, progress).to_json()
 
 
-def adapted_model(model: Any, recipe: Recipe) -> Any:
+def adapted_model(model: Any, recipe: Recipe, architecture: Architecture) -> Any:
     """The model with what the trainer would add: PEFT's adapter in the recipe's type, or frozen layers."""
     import torch
 
     from core.train.tuner import adapter_config, cast_adapter, train_last_layers
 
-    config = adapter_config(recipe)
+    config = adapter_config(recipe, architecture)
     if config is None:
         if recipe.tuner.method == "freeze":
             train_last_layers(model, recipe.tuner.train_last_layers)

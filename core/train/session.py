@@ -19,6 +19,7 @@ import transformers
 from trl import SFTConfig
 
 from core.errors import TunedeckError
+from core.models.architecture_of import read_model
 from core.recipe import ADAPTER_METHODS, Recipe
 from core.runs.checkpoints import UNFINISHED, newest, sweep
 from core.runs.diagnose import diagnose
@@ -159,7 +160,7 @@ def build_trainer(session: Session) -> RunTrainer:
         train_dataset=train_rows,
         eval_dataset=eval_rows,
         processing_class=tokenizer,
-        peft_config=adapter_config(recipe, model_folder),
+        peft_config=adapter_config(recipe, read_model(model_folder)),
     )
     cast_adapter(trainer.model, recipe)
     trainer.remove_callback(transformers.PrinterCallback)

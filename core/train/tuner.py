@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import TunedeckError
-from core.models.architecture_of import read_model
+from core.models.architecture import Architecture
 from core.models.targets import feedforward_outputs, matched
 from core.recipe import ADAPTER_METHODS, LORA_METHODS, Recipe
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def adapter_config(recipe: Recipe, model_folder: Path) -> PeftConfig | None:
+def adapter_config(recipe: Recipe, architecture: Architecture) -> PeftConfig | None:
     """PEFT's configuration with every field that matters set; None for methods that train the weights."""
     tuner = recipe.tuner
     if tuner.method not in ADAPTER_METHODS:
@@ -38,7 +37,7 @@ def adapter_config(recipe: Recipe, model_folder: Path) -> PeftConfig | None:
         from peft import IA3Config
 
         # IA3 scales what goes into the last layer of an MLP, and what comes out of every other layer.
-        layers = matched(read_model(model_folder), tuner.targets, tuner.modules_to_save)
+        layers = matched(architecture, tuner.targets, tuner.modules_to_save)
         return IA3Config(
             task_type="CAUSAL_LM",
             target_modules=[layer.name for layer in layers],

@@ -50,7 +50,7 @@ def subject_of(one: Recipe, config: dict[str, Any], device: Any = "cpu") -> Any:
     setting = resolve(one, read_architecture(config), lengths=EQUAL, stack=installed_stack(), device=device)
     return Subject(
         config=AutoConfig.for_model(**config), setting=setting, dtype=torch.float32, autocast=None,
-        adapt=lambda model: adapted_model(model, one), attention="sdpa",
+        adapt=lambda model: adapted_model(model, one, read_architecture(config)), attention="sdpa",
     )  # fmt: skip
 
 
