@@ -46,7 +46,7 @@ def _answers(rng: Random) -> list[tuple[str, list[Message]]]:
     return [
         ("missing answer: ends on the user", _fresh(rng)[:-1]),
         ("empty answer", messages([("Say nothing.", "")])),
-        ("answer of blanks only", messages([("Say nothing.", " \n ")])),
+        ("answer of blanks only", messages([("Be quiet.", " \n ")])),
         ("over-long: the answer is cut", messages([("Tell me a long story.", long)])),
         (
             "over-long: the prompt alone fills max_length",
@@ -96,33 +96,26 @@ def _texts(rng: Random) -> list[tuple[str, list[Message]]]:
 
 
 def _tools(rng: Random) -> list[str]:
-    asked = {"role": "user", "content": "Where is the key?"}
-    answer = {"role": "assistant", "content": "Under the stone, the key is."}
-    result = {"role": "tool", "tool_call_id": "1", "content": "under the stone"}
-    tool = {
-        "type": "function",
-        "function": {
-            "name": "find",
-            "parameters": {"type": "object", "properties": {"what": {"type": "string"}}},
-        },
-    }
+    function = {"name": "find", "parameters": {"type": "object", "properties": {"what": {"type": "string"}}}}
+    tool = {"type": "function", "function": function}
 
-    def call(arguments: Any) -> dict[str, Any]:
-        function = {"name": "find", "arguments": arguments}
-        return {
-            "role": "assistant",
-            "content": "",
-            "tool_calls": [{"id": "1", "type": "function", "function": function}],
-        }
+    def asked(what: str) -> Message:
+        return {"role": "user", "content": f"Where is the {what}?"}
 
+    def call(arguments: Any) -> list[dict[str, Any]]:
+        called = {"id": "1", "type": "function", "function": {"name": "find", "arguments": arguments}}
+        result = {"role": "tool", "tool_call_id": "1", "content": "under the stone"}
+        return [{"role": "assistant", "content": "", "tool_calls": [called]}, result]
+
+    answer = {"role": "assistant", "content": "Under the stone, it is."}
     thinking, unweighted = _fresh(rng), _fresh(rng)
     thinking[1]["reasoning_content"] = "The object goes first."
     return [
-        _line("tools that the template ignores", [asked, answer], tools=[tool]),
-        _line("tool call and tool result", [asked, call({"what": "key"}), result, answer], tools=[tool]),
-        _line("null tool argument", [asked, call({"what": None}), result, answer], tools=[tool]),
-        _line("content is null", [asked, {"role": "assistant", "content": None}]),
-        _line("content is a number", [asked, {"role": "assistant", "content": 42}]),
+        _line("tools that the template ignores", [asked("key"), answer], tools=[tool]),
+        _line("tool call and tool result", [asked("ring"), *call({"what": "ring"}), answer], tools=[tool]),
+        _line("null tool argument", [asked("coin"), *call({"what": None}), answer], tools=[tool]),
+        _line("content is null", [asked("shell"), {"role": "assistant", "content": None}]),
+        _line("content is a number", [asked("number"), {"role": "assistant", "content": 42}]),
         _line("thinking that the template drops", thinking),
         _line("answer with train = false", [unweighted[0], {**unweighted[1], "train": False}]),
     ]
