@@ -44,6 +44,7 @@ class Device:
     lost: bool = False
     notes: tuple[str, ...] = ()
     read_at: float = 0.0  # seconds of time.monotonic()
+    cuda_index: int | None = None  # its number inside a process, after CUDA_VISIBLE_DEVICES
 
     def to_json(self) -> dict[str, Any]:
         found = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "read_at"}
@@ -64,8 +65,8 @@ def read_devices(
     readings = opened.readings(slow=slow, processes=processes)
     if not readings and opened.problem:
         readings = read_smi()
-    seen = {id(reading) for reading in visible(readings)}
-    gpus = tuple(_gpu(reading, id(reading) in seen) for reading in readings)
+    order = {id(reading): position for position, reading in enumerate(visible(readings))}
+    gpus = tuple(_gpu(reading, order.get(id(reading))) for reading in readings)
     if library is None:
         opened.close()
     return (*gpus, *_others(), _host(_why_no_gpu(gpus, opened.problem)))
@@ -79,6 +80,7 @@ def room_for(recipe: Recipe, devices: tuple[Device, ...]) -> Room:
     chosen = recipe.launch.devices
     host = next((device for device in devices if device.kind == "host"), None)
     gpus = [device for device in devices if device.kind == "cuda" and device.visible]
+    gpus.sort(key=lambda device: device.cuda_index or 0)
     if chosen == "cpu" or (not gpus and chosen == "auto"):
         return _room(host) if host is not None else Room("cpu")
     if isinstance(chosen, list):
@@ -107,7 +109,7 @@ def _room(device: Device) -> Room:
     return Room(kind, device.name, device.total_bytes, available)
 
 
-def _gpu(reading: Reading, seen: bool) -> Device:
+def _gpu(reading: Reading, cuda_index: int | None) -> Device:
     total, used, free, notes = reading.total_bytes, reading.used_bytes, reading.free_bytes, reading.notes
     if total is None and not reading.lost and reading.index >= 0 and not notes:
         # Boards with one memory for CPU and GPU report no memory of their own.
@@ -118,7 +120,7 @@ def _gpu(reading: Reading, seen: bool) -> Device:
     return Device(
         "cuda", reading.name, reading.index, reading.uuid, total, used, free, reading.reserved_bytes,
         reading.utilisation, reading.temperature, reading.power_watts, reading.power_limit_watts,
-        reading.processes, reading.mig_of, seen, reading.lost, notes, time.monotonic(),
+        reading.processes, reading.mig_of, cuda_index is not None, reading.lost, notes, time.monotonic(), cuda_index,
     )  # fmt: skip
 
 

@@ -63,6 +63,7 @@ class Nvml:
         self.missing: set[str] = set()
         self._library: ModuleType | None = None
         self._slow: dict[str, Reading] = {}
+        self._last_processes: dict[str, tuple[Process, ...] | None] = {}
 
     def open(self) -> bool:
         """Load and initialise. False leaves the reason in `problem`; calling again tries again."""
@@ -147,8 +148,8 @@ class Nvml:
             self._slow[key] = before
         reading = self._memory(before, handle)
         if processes:
-            reading = replace(reading, processes=self._processes(handle))
-        return reading
+            self._last_processes[key] = self._processes(handle)
+        return replace(reading, processes=self._last_processes.get(key))
 
     def _described(self, index: int, handle: Any, mig_of: str) -> Reading:
         """What changes slowly or never."""
