@@ -135,6 +135,8 @@ class Workshop:
         theirs.close()
 
     def _died(self) -> list[Message]:
+        if self._process is not None:
+            self._process.join(timeout=1)  # its pipe breaks a moment before its exit code is known
         code = self._process.exitcode if self._process is not None else None
         lost = [
             Failure(job, f"the workshop process ended (exit code {code}); try again")

@@ -16,7 +16,7 @@ import typer
 
 from core import __version__
 from core.errors import EXIT_FAILED, EXIT_INTERRUPTED, TunedeckError
-from tui.commands import chat, check, data, demo, evaluate, export, models, plan, recipes, runs
+from tui.commands import chat, check, data, demo, doctor, evaluate, export, models, plan, recipes, runs
 
 # Plain help text: the decorated form would import Rich at every --help.
 app = typer.Typer(
@@ -28,7 +28,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 # In the order of the help. One module per group; each adds its commands.
-for group in (demo, recipes, models, data, check, plan, runs, chat, evaluate, export):
+for group in (demo, recipes, models, data, check, plan, runs, chat, evaluate, export, doctor):
     group.add_to(app)
 
 

@@ -29,7 +29,7 @@ def counted(config: dict[str, Any]) -> Architecture:
     try:
         found: Architecture = workshop.wait(workshop.submit("core.models.meta:count", config=config))
     finally:
-        workshop.cancel()
+        workshop.close()
     write_atomically(path, json.dumps(dataclasses.asdict(found)))
     return found
 
