@@ -28,7 +28,7 @@ class Curve:
     arXiv:1412.6980). A value that is not finite is passed on and leaves the average as it was.
     """
 
-    weight: float = 0.9
+    weight: float = 0.8
     steps: array[float] = field(default_factory=lambda: array("d"))
     values: array[float] = field(default_factory=lambda: array("d"))
     smoothed: array[float] = field(default_factory=lambda: array("d"))
