@@ -55,6 +55,7 @@ class PanelSpec:
 PANELS: tuple[PanelSpec, ...] = (
     PanelSpec("4", "train", "Train", "tui.train.panel:TrainPanel"),
     PanelSpec("5", "chat", "Chat", "tui.chat.panel:ChatPanel"),
+    PanelSpec("6", "runs", "Runs", "tui.runs.panel:RunsPanel"),
 )
 
 

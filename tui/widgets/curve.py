@@ -30,7 +30,10 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class Plotted:
-    """What to draw. `length` is the last step of the axis; 0 takes the last point's."""
+    """What to draw. `length` is the last step of the axis; 0 takes the last point's.
+
+    `named` are further lines, each with the letter that stands at its end.
+    """
 
     title: str = ""
     points: Points = ()
@@ -40,12 +43,20 @@ class Plotted:
     log_scale: bool = False
     first: float = 0
     cursor: float | None = None
+    named: tuple[tuple[str, Points], ...] = ()
+
+    @property
+    def all_points(self) -> list[tuple[float, float]]:
+        more = [point for _, points in self.named for point in points]
+        return [*self.points, *self.line, *self.marks, *more]
 
 
 class CurveView(Widget):
     """`plot(Plotted(...))` draws it anew and sends the difference."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"axis", "points", "line", "mark", "cursor", "title"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "axis", "points", "line", "mark", "cursor", "title", "named0", "named1", "named2", "named3",
+    }  # fmt: skip
 
     DEFAULT_CSS = """
     CurveView { width: 1fr; height: 10; }
@@ -54,6 +65,10 @@ class CurveView(Widget):
     CurveView .line { color: $accent; text-style: bold; }
     CurveView .mark { color: $success; text-style: bold; }
     CurveView .cursor { color: $foreground 60%; }
+    CurveView .named0 { color: $accent; text-style: bold; }
+    CurveView .named1 { color: $primary; text-style: bold; }
+    CurveView .named2 { color: $success; text-style: bold; }
+    CurveView .named3 { color: $error; text-style: bold; }
     CurveView .title { color: $foreground; text-style: bold; }
     """
 
@@ -109,15 +124,12 @@ class CurveView(Widget):
         plot_rows = height - 2
         if plot_rows < 1 or width <= AXIS_CELLS + 2:
             return rows
-        values = [value for _, value in [*shown.points, *shown.line, *shown.marks] if self._drawable(value)]
+        values = [value for _, value in shown.all_points if self._drawable(value)]
         if not values:
             _write(rows[height // 2], AXIS_CELLS, "no values yet", "axis")
             return rows
         low, high = self._fit_range(values)
-        first, last = (
-            shown.first,
-            max(shown.length, max(step for step, _ in [*shown.points, *shown.line, *shown.marks])),
-        )
+        first, last = shown.first, max(shown.length, max(step for step, _ in shown.all_points))
         grid = _Grid(
             width - AXIS_CELLS, plot_rows, (first, max(last, first + 1)), (self._y(low), self._y(high))
         )
@@ -128,6 +140,14 @@ class CurveView(Widget):
             rows[y + 1][x + AXIS_CELLS] = (character, "points")
         for x, y, character in grid.line(line):
             rows[y + 1][x + AXIS_CELLS] = (character, "line")
+        for number, (letter, points) in enumerate(shown.named):
+            style = f"named{number % 4}"
+            placed = [(step, self._y(value)) for step, value in points if self._drawable(value)]
+            for x, y, character in grid.line(placed):
+                rows[y + 1][x + AXIS_CELLS] = (character, style)
+            if placed:
+                x, y = grid.cell(*placed[-1])
+                rows[y + 1][x + AXIS_CELLS] = (letter, style)
         for step, value in shown.marks:
             if self._drawable(value):
                 x, y = grid.cell(step, self._y(value))
