@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from core.data.formats.messages import is_turns, key_of_content, messages_of, roles_in_words
+from core.data.formats.messages import is_plain, is_turns, key_of_content, messages_of, roles_in_words
 from core.data.formats.pairs import (
     exchange_messages,
     history_messages,
@@ -25,6 +25,7 @@ from core.recipe import DataSection
 
 FORMATS = ("messages", "prompt-completion", "pair", "text", "tokens", "preference")
 _TURN_COLUMNS = ("messages", "conversations", "conversation", "dialogue", "dialog", "chat", "turns", "data")
+_PLAIN_CHAT = "OpenAI messages role/content"
 _TEXT_COLUMNS = ("text", "content", "document", "body")
 
 
@@ -77,6 +78,10 @@ def format_of(raw: Any) -> str | None:
 
 
 def _converted(number: int, raw: Any, data: DataSection) -> Conversation:
+    if type(raw) is dict and len(raw) == 1 and data.format == "auto" and not data.columns:
+        turns = raw.get("messages")
+        if type(turns) is list and turns and all(map(is_plain, turns)):
+            return Conversation(number, "messages", messages_of(turns, {}), how=_PLAIN_CHAT)
     shape = format_of(raw) if data.format == "auto" else data.format
     if shape is None:
         raise _unknown_shape(raw)

@@ -5,7 +5,7 @@ A draft is all that is known of a row before tokens exist. Show and whole-set pr
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from core.data.fields import fields_of
@@ -16,12 +16,12 @@ from core.data.skeleton import Aligner, Alignment
 from core.data.stops import Stops, find_stops
 from core.data.templates import Template, choose_template
 from core.data.tokenizer import Tokenizer
-from core.data.turns import Spans, trained_spans
+from core.data.turns import Spans, find_trained
 from core.data.types import Conversation
 from core.recipe import DataSection
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Draft:
     """One row before encoding.
 
@@ -56,13 +56,14 @@ class Drafter:
         self.stops = find_stops(tokenizer, self.renderer) if self.renderer else Stops(tokenizer.stop_texts)
         self._aligner = Aligner(self.renderer, self.stops) if self.renderer else None
         self.response_ids = response_ids(section)
+        self._losses: dict[tuple[str, int | None], Loss] = {}
 
     def draft(self, conversation: Conversation, *, align: bool = False) -> Draft:
         """The row's draft. Never raises for what a row holds: `problem` says why it cannot be trained.
 
         `align` asks for the alignment even where the loss does not need it (a screen shows the parts).
         """
-        loss = loss_of(conversation, self.section)
+        loss = self._loss(conversation)
         if loss.problem:
             return Draft(conversation.row, loss, code=loss.code, problem=loss.problem)
         if conversation.kind == "tokens":
@@ -73,6 +74,14 @@ class Drafter:
             return _encodable(self._chat(conversation, loss, align))
         except RenderError as error:
             return Draft(conversation.row, loss, code="template-refuses", problem=str(error))
+
+    def _loss(self, conversation: Conversation) -> Loss:
+        if conversation.kind == "messages" and self.section.loss_on == "completion":
+            return loss_of(conversation, self.section)
+        key = (conversation.kind, conversation.completion_from)
+        if key not in self._losses:
+            self._losses[key] = loss_of(conversation, self.section)
+        return self._losses[key]
 
     def _text(self, conversation: Conversation, loss: Loss) -> Draft:
         text, completion = conversation.text, conversation.completion
@@ -111,17 +120,14 @@ class Drafter:
         )
         if align or (loss.needs_spans and not (markers and loss.takes_every_turn(conversation))):
             fields = fields_of(messages, tools, kwargs)
-            draft = replace(
-                draft,
-                alignment=self._aligner.align(text, fields.texts, fields.shape, messages, tools, kwargs),
-            )
+            draft.alignment = self._aligner.align(text, fields.texts, fields.shape, messages, tools, kwargs)
         if loss.needs_spans:
-            draft = trained_spans(draft, conversation, messages, self.renderer, self.stops)
+            find_trained(draft, conversation, messages, self.renderer, self.stops)
         elif loss.mode == "response-template" and self.response_ids is None:
-            draft = replace(draft, trained=response_spans(text, self.section))
+            draft.trained = response_spans(text, self.section)
         if loss.completion_from is not None and loss.mode in ("completion", "assistant"):
-            prompt = self.renderer.render(messages[: loss.completion_from], tools, kwargs, prompt=True)
-            draft = replace(draft, prompt=prompt)
+            asked = messages[: loss.completion_from]
+            draft.prompt = self.renderer.render(asked, tools, kwargs, prompt=True)
         return draft
 
     def state(self) -> dict[str, Any]:

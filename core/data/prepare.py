@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -14,9 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from core.data.behind import Behind
 from core.data.convert import to_conversation
-from core.data.drafting import Drafter
-from core.data.encode import Encoder, encoder_for
+from core.data.drafting import Draft, Drafter
+from core.data.encode import Encoder
+from core.data.encoders import choose_encoder, exact_encoder
+from core.data.gigatoken_encoder import Disagreement
 from core.data.lookup import remember
 from core.data.outcome import findings_of
 from core.data.rowpass import (
@@ -24,8 +28,9 @@ from core.data.rowpass import (
     Outcome,
     Seconds,
     cut_length,
+    draft_rows,
     kept_rows,
-    label_conversations,
+    label_drafts,
     note_problem,
 )
 from core.data.rows import Rows, read_rows
@@ -41,6 +46,7 @@ from core.workspace import cache_folder, write_json_atomically
 # Raised when the same inputs would give other rows, so that older caches are not used.
 PREPARATION_VERSION = 1
 BATCH_ROWS = 1024
+_SAMPLE_ROWS = 64
 _QUANTILES = {
     "min": 0.0,
     "p5": 0.05,
@@ -106,10 +112,12 @@ def prepare(
     progress: Progress | None = None,
     *,
     workspace: Path | None = None,
+    cache: bool = True,
 ) -> Prepared:
     """Prepare the recipe's rows into `out` (the cache, where None): folders train/ and eval/, report.json.
 
-    The same rows, tokenizer, template and data section give the same folder again from the cache, at once.
+    The same rows, tokenizer, template and data section give the same folder again from the cache, at once;
+    without `cache` they are prepared afresh and not kept.
     Raises TunedeckError where the source, the tokenizer or the template cannot be used, or nothing is left
     to train on.
     """
@@ -121,15 +129,23 @@ def prepare(
     drafter = Drafter(data, tokenizer, choose_template(data.template, tokenizer, workspace))
     digest = _digest(recipe, drafter, rows, eval_rows)
     remember(recipe, model_folder, rows, eval_rows, digest)
-    cache = cache_folder() / "prepared" / digest
-    out = out or cache
-    if (cache / "report.json").exists():
-        if cache != out:
-            _copy(cache, out)
+    kept = cache_folder() / "prepared" / digest
+    out = out or kept
+    if cache and (kept / "report.json").exists():
+        if kept != out:
+            _copy(kept, out)
         return _read_report(out, time.perf_counter() - started)
-    prepared = _prepare_afresh(recipe, drafter, rows, eval_rows, out, digest, started, progress)
-    if cache != out:
-        _copy(out, cache)
+    encoder = choose_encoder(tokenizer, _sample(rows, recipe, drafter), len(rows))
+    gc.freeze()  # what is loaded by now stays: collections during the pass need not walk it
+    try:
+        prepared = _prepare_afresh(recipe, drafter, encoder, rows, eval_rows, out, digest, started, progress)
+    except Disagreement:
+        exact = exact_encoder(tokenizer)
+        prepared = _prepare_afresh(recipe, drafter, exact, rows, eval_rows, out, digest, started, progress)
+    finally:
+        gc.unfreeze()
+    if cache and kept != out:
+        _copy(out, kept)
     return prepared
 
 
@@ -141,6 +157,7 @@ def read_prepared(folder: Path) -> Prepared:
 def _prepare_afresh(
     recipe: Recipe,
     drafter: Drafter,
+    encoder: Encoder,
     rows: Rows,
     eval_rows: Rows | None,
     out: Path,
@@ -148,21 +165,20 @@ def _prepare_afresh(
     started: float,
     progress: Progress | None,
 ) -> Prepared:
-    encoder = encoder_for(drafter.tokenizer)
     fraction = recipe.data.eval_fraction if eval_rows is None else 0.0
     seconds, outcome, counts = Seconds(), Outcome(), _Counts()
     out.mkdir(parents=True, exist_ok=True)
     with SavedRows(out / "train") as train, SavedRows(out / "eval") as evaluation:
         meter = _Meter(len(rows) + (len(eval_rows) if eval_rows is not None else 0), started, progress)
-        for conversations in _conversations(rows, recipe, outcome, meter):
-            kept = _kept(conversations, drafter, encoder, recipe, outcome, seconds)
-            counts.add(kept, conversations if fraction else [])
-            _write(train, kept, seconds)
-        for conversations in (
-            _conversations(eval_rows, recipe, outcome, meter) if eval_rows is not None else ()
-        ):
-            kept = _kept(conversations, drafter, encoder, recipe, Outcome(), seconds)
-            _write(evaluation, kept, seconds)
+        finish = _Finish(drafter, encoder, cut_length(recipe.data), seconds)
+        with Behind(finish) as behind:
+            for conversations in _conversations(rows, recipe, outcome, meter):
+                drafts = draft_rows(conversations, drafter, seconds)
+                keys = [prompt_key(item) for item in conversations] if fraction else []
+                behind.put(_Batch(drafts, keys, train, outcome, counts))
+            for conversations in _conversations(eval_rows, recipe, Outcome(), meter):
+                drafts = draft_rows(conversations, drafter, seconds)
+                behind.put(_Batch(drafts, [], evaluation, Outcome(), _Counts()))
         if not train.rows:
             raise TunedeckError(_nothing_left(outcome, len(rows)), where=str(recipe.data.source))
         held = hold_out(np.concatenate(counts.keys), fraction, recipe.training.seed) if fraction else None
@@ -197,6 +213,13 @@ def _prepare_afresh(
     return prepared
 
 
+def _sample(rows: Rows, recipe: Recipe, drafter: Drafter) -> list[str]:
+    """Texts from all over the source, to choose the encoder by."""
+    step = max(1, len(rows) // min(_SAMPLE_ROWS, max(8, len(rows) // 100)))
+    found = [to_conversation(rows[number], recipe.data) for number in range(0, len(rows), step)]
+    return [drafter.draft(item).text for item in found if isinstance(item, Conversation)]
+
+
 def length_quantiles(lengths: np.ndarray) -> dict[str, float]:
     """Quantiles of token counts, and their mean."""
     values = {name: float(np.quantile(lengths, share)) for name, share in _QUANTILES.items()}
@@ -211,13 +234,43 @@ class _Counts:
         self.trained: list[np.ndarray] = []
         self.keys: list[np.ndarray] = []
 
-    def add(self, kept: Kept, conversations: list[Conversation]) -> None:
+    def add(self, kept: Kept, batch: _Batch) -> None:
         self.lengths.append(kept.lengths)
         self.trained.append(kept.trained)
-        if conversations:
-            asked = {conversation.row: conversation for conversation in conversations}
-            keys = [prompt_key(asked[row]) for row in kept.rows.tolist()]
-            self.keys.append(np.asarray(keys, dtype=np.int64))
+        if batch.keys:
+            key_of = {draft.row: key for draft, key in zip(batch.drafts, batch.keys, strict=True)}
+            self.keys.append(np.asarray([key_of[row] for row in kept.rows.tolist()], dtype=np.int64))
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Drafts on their way to tokens, and where what becomes of them goes."""
+
+    drafts: list[Draft]
+    keys: list[int]
+    saved: SavedRows
+    outcome: Outcome
+    counts: _Counts
+
+
+@dataclass(frozen=True, slots=True)
+class _Finish:
+    """The second half of every batch: encode, label, cut, write."""
+
+    drafter: Drafter
+    encoder: Encoder
+    max_length: int | None
+    seconds: Seconds
+
+    def __call__(self, batch: _Batch) -> None:
+        labelled = label_drafts(batch.drafts, self.drafter, self.encoder, self.seconds)
+        started = time.perf_counter()
+        kept = kept_rows(labelled, self.max_length, batch.outcome)
+        batch.counts.add(kept, batch)
+        writing = time.perf_counter()
+        batch.saved.write(kept.ids, kept.labels, kept.rows, kept.lengths)
+        self.seconds.label += writing - started
+        self.seconds.write += time.perf_counter() - writing
 
 
 class _Meter:
@@ -238,9 +291,9 @@ class _Meter:
 
 
 def _conversations(
-    rows: Rows, recipe: Recipe, outcome: Outcome, meter: _Meter
+    rows: Rows | None, recipe: Recipe, outcome: Outcome, meter: _Meter
 ) -> Iterator[list[Conversation]]:
-    for batch in rows.batches(BATCH_ROWS):
+    for batch in rows.batches(BATCH_ROWS) if rows is not None else ():
         found = []
         for row in batch:
             conversation = to_conversation(row, recipe.data)
@@ -250,27 +303,6 @@ def _conversations(
                 found.append(conversation)
         yield found
         meter.more(len(batch))
-
-
-def _kept(
-    conversations: list[Conversation],
-    drafter: Drafter,
-    encoder: Encoder,
-    recipe: Recipe,
-    outcome: Outcome,
-    seconds: Seconds,
-) -> Kept:
-    batch = label_conversations(conversations, drafter, encoder, seconds)
-    started = time.perf_counter()
-    kept = kept_rows(batch, cut_length(recipe.data), outcome)
-    seconds.label += time.perf_counter() - started
-    return kept
-
-
-def _write(saved: SavedRows, kept: Kept, seconds: Seconds) -> None:
-    started = time.perf_counter()
-    saved.write(kept.ids, kept.labels, kept.rows, kept.lengths)
-    seconds.write += time.perf_counter() - started
 
 
 def _nothing_left(outcome: Outcome, rows: int) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -53,8 +54,14 @@ class Renderer:
         prompt: bool = False,
     ) -> str:
         """The text of these messages; `prompt` adds the generation prompt. Raises RenderError."""
-        with _limits():
-            text = self._compiled_for(tools).render(**self._context(messages, tools, kwargs, prompt))
+        template = self._compiled_for(tools)
+        try:
+            _WATCH.begin()
+            text: str = template.render(self._context(messages, tools, kwargs, prompt))
+        except Exception as error:
+            raise _refusal(error) from None
+        finally:
+            _WATCH.end()
         return _small_enough(text)
 
     def render_marked(
@@ -64,9 +71,15 @@ class Renderer:
         template = self._compiled_for(tools)
         blocks: list[str] = []
         spans: list[tuple[int, int]] = []
-        with _limits(), template.environment.activate_tracker(blocks, spans):
-            for block in template.generate(**self._context(messages, tools, kwargs, False)):
-                blocks.append(block)
+        try:
+            _WATCH.begin()
+            with template.environment.activate_tracker(blocks, spans):
+                for block in template.generate(self._context(messages, tools, kwargs, False)):
+                    blocks.append(block)
+        except Exception as error:
+            raise _refusal(error) from None
+        finally:
+            _WATCH.end()
         return _small_enough("".join(blocks)), tuple(spans)
 
     def _compiled_for(self, tools: list[Any] | None) -> Any:
@@ -76,11 +89,11 @@ class Renderer:
         self, messages: list[dict[str, Any]], tools: list[Any] | None, kwargs: dict[str, Any], prompt: bool
     ) -> dict[str, Any]:
         return {
+            "documents": None,
             **self._special,
             **kwargs,
             "messages": messages,
             "tools": tools,
-            "documents": None,
             "add_generation_prompt": prompt,
         }
 
@@ -113,13 +126,15 @@ def _compiled(text: str) -> Any:
     from transformers.utils.chat_template_utils import _cached_compile_jinja_template
 
     try:
-        return _cached_compile_jinja_template(text)
+        template = _cached_compile_jinja_template(text)
     except jinja2.TemplateSyntaxError as error:
         raise TunedeckError(
             f"the chat template has an error in line {error.lineno}: {error.message}",
             where="data.template",
             fix="mend the template, or choose another in data.template",
         ) from None
+    template.globals = dict(template.globals)  # a ChainMap is copied key by key for every row
+    return template
 
 
 def _small_enough(text: str) -> str:
@@ -128,32 +143,54 @@ def _small_enough(text: str) -> str:
     return text
 
 
+class _Watch:
+    """Ends a rendering that takes too long, by a timer that runs while a batch is rendered.
+
+    Works in the main thread only, where Python handles signals; elsewhere there is no limit in time.
+    """
+
+    def __init__(self) -> None:
+        self._began = 0.0
+
+    def begin(self) -> None:
+        self._began = time.monotonic()
+
+    def end(self) -> None:
+        self._began = 0.0
+
+    def look(self, _signal: int, _frame: object) -> None:
+        if self._began and time.monotonic() - self._began > SECONDS_PER_ROW:
+            self._began = 0.0
+            raise RenderError(f"it took longer than {SECONDS_PER_ROW:.0f} s")
+
+
+_WATCH = _Watch()
+
+
 @contextlib.contextmanager
-def _limits() -> Iterator[None]:
-    """Turn whatever a template raises into RenderError, and stop one that does not end."""
-    timed = threading.current_thread() is threading.main_thread()
-    before = None
-    if timed:
-        before = signal.signal(signal.SIGALRM, _too_slow)
-        signal.setitimer(signal.ITIMER_REAL, SECONDS_PER_ROW)
+def time_limit() -> Iterator[None]:
+    """While this lasts, a row that renders longer than SECONDS_PER_ROW is refused."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, _WATCH.look)
+    signal.setitimer(signal.ITIMER_REAL, 1.0, 1.0)
     try:
         yield
-    except RenderError:
-        raise
-    except RecursionError:
-        raise RenderError("it recurses without end") from None
-    except MemoryError:
-        raise RenderError("it ran out of memory") from None
-    except Exception as error:
-        raise RenderError(_in_words(error)) from None
     finally:
-        if timed:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
-def _too_slow(_signal: int, _frame: object) -> None:
-    raise RenderError(f"it took longer than {SECONDS_PER_ROW:.0f} s")
+def _refusal(error: Exception) -> RenderError:
+    """Whatever a template raised, in words."""
+    if isinstance(error, RenderError):
+        return error
+    if isinstance(error, RecursionError):
+        return RenderError("it recurses without end")
+    if isinstance(error, MemoryError):
+        return RenderError("it ran out of memory")
+    return RenderError(_in_words(error))
 
 
 def _in_words(error: Exception) -> str:

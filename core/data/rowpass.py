@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from core.data.drafting import Draft, Drafter
-from core.data.encode import Encoded, Encoder
+from core.data.encode import Encoded, Encoder, row_starts, with_rows
 from core.data.labels import label_rows
+from core.data.render import time_limit
 from core.data.tokenizer import as_ids
 from core.data.types import IGNORED, Conversation, RowProblem
 from core.recipe import DataSection
@@ -61,25 +62,37 @@ class Outcome:
 
 
 def label_conversations(
-    conversations: Iterable[Conversation],
-    drafter: Drafter,
-    encoder: Encoder,
-    seconds: Seconds | None = None,
-    *,
-    align: bool = False,
+    conversations: Iterable[Conversation], drafter: Drafter, encoder: Encoder, *, align: bool = False
 ) -> Labelled:
     """Draft, encode and label a batch. Problems stay in their drafts; nothing is left out."""
-    seconds = seconds or Seconds()
+    seconds = Seconds()
+    return label_drafts(
+        draft_rows(conversations, drafter, seconds, align=align), drafter, encoder, seconds, align
+    )
+
+
+def draft_rows(
+    conversations: Iterable[Conversation], drafter: Drafter, seconds: Seconds, *, align: bool = False
+) -> list[Draft]:
+    """The first half of a batch: rendering, in Python."""
     started = time.perf_counter()
-    drafts = [drafter.draft(conversation, align=align) for conversation in conversations]
-    rendered = time.perf_counter()
-    encoded = _encode(drafts, encoder, places=align)
+    with time_limit():
+        drafts = [drafter.draft(conversation, align=align) for conversation in conversations]
+    seconds.render += time.perf_counter() - started
+    return drafts
+
+
+def label_drafts(
+    drafts: list[Draft], drafter: Drafter, encoder: Encoder, seconds: Seconds, places: bool = False
+) -> Labelled:
+    """The second half: tokens and labels, in Rust and numpy. May run in another thread than the first."""
+    started = time.perf_counter()
+    encoded = _encode(drafts, encoder, places=places)
     prompts = _prompts(drafts, encoder)
     done = time.perf_counter()
     labels = label_rows(drafts, encoded, prompts, drafter.response_ids)
     _given_labels(drafts, encoded, labels)
-    seconds.render += rendered - started
-    seconds.encode += done - rendered
+    seconds.encode += done - started
     seconds.label += time.perf_counter() - done
     return Labelled(drafts, encoded, labels)
 
@@ -131,53 +144,27 @@ def note_problem(problem: RowProblem, outcome: Outcome) -> None:
 
 def _encode(drafts: list[Draft], encoder: Encoder, *, places: bool) -> Encoded:
     """Ids of all drafts in their order; plain calls and chat text are encoded apart."""
-    groups: dict[bool, list[int]] = {True: [], False: []}
-    given: list[int] = []
-    for number, draft in enumerate(drafts):
-        if draft.source == "tokens":
-            given.append(number)
-        elif not draft.code:
-            groups[draft.plain].append(number)
-    if not given and len(groups[False]) == len(drafts):
-        return encoder.encode(
-            [draft.text for draft in drafts], plain=False, places=places or _need_places(drafts)
-        )
-    parts: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-    unit = "character"
-    for plain, numbers in groups.items():
-        if not numbers:
-            continue
-        some = [drafts[number] for number in numbers]
-        encoded = encoder.encode(
-            [draft.text for draft in some], plain=plain, places=places or _need_places(some)
-        )
-        unit = encoded.unit
-        for index, number in enumerate(numbers):
-            tokens = encoded.of(index)
-            none = np.zeros(tokens.stop - tokens.start, dtype=np.int64)
-            parts[number] = (
-                encoded.ids[tokens],
-                none if encoded.starts is None else encoded.starts[tokens],
-                none if encoded.ends is None else encoded.ends[tokens],
-            )
-    for number in given:
-        ids = as_ids(drafts[number].ids)
-        parts[number] = (ids, np.zeros(len(ids), dtype=np.int64), np.zeros(len(ids), dtype=np.int64))
-    empty: tuple[np.ndarray, np.ndarray, np.ndarray] = (
-        as_ids([]),
-        np.zeros(0, dtype=np.int64),
-        np.zeros(0, dtype=np.int64),
-    )
-    ordered = [parts.get(number, empty) for number in range(len(drafts))]
-    rows = np.concatenate([[0], np.cumsum([len(ids) for ids, _, _ in ordered])]).astype(np.int64)
-    if not ordered:
-        return Encoded(*empty[:1], rows, *empty[1:])
-    ids, starts, ends = (np.concatenate(column) for column in zip(*ordered, strict=True))
-    return Encoded(ids, rows, starts, ends, unit)  # type: ignore[arg-type]
-
-
-def _need_places(drafts: list[Draft]) -> bool:
-    return any(draft.trained is not None for draft in drafts)
+    places = places or any(draft.trained is not None for draft in drafts)
+    chats = [number for number, draft in enumerate(drafts) if not draft.plain and draft.text]
+    if len(chats) == len(drafts):
+        return encoder.encode([draft.text for draft in drafts], plain=False, places=places)
+    nothing: np.ndarray = np.zeros(0, dtype=np.int64)
+    empty: np.ndarray = np.zeros(len(drafts) + 1, dtype=np.int64)
+    encoded = Encoded(as_ids([]), empty, nothing, nothing, empty)
+    plain = [number for number, draft in enumerate(drafts) if draft.plain and draft.text]
+    for numbers, is_plain in ((chats, False), (plain, True)):
+        if numbers:
+            texts = [drafts[number].text for number in numbers]
+            some = encoder.encode(texts, plain=is_plain, places=places)
+            encoded = with_rows(encoded, np.asarray(numbers), some)
+    given = [number for number, draft in enumerate(drafts) if draft.ids]
+    if given:
+        ids = [as_ids(drafts[number].ids) for number in given]
+        rows = row_starts([len(item) for item in ids])
+        without: np.ndarray = np.zeros(int(rows[-1]), dtype=np.int64)
+        own = Encoded(np.concatenate(ids), rows, without, without, np.zeros(len(given) + 1, np.int64))
+        encoded = with_rows(encoded, np.asarray(given), own)
+    return encoded
 
 
 def _prompts(drafts: list[Draft], encoder: Encoder) -> list[np.ndarray | None]:

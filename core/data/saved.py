@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from core.workspace import write_json_atomically
-
 _FILE = "data-00000-of-00001.arrow"
 _FEATURES = {
     "input_ids": {"feature": {"dtype": "int32", "_type": "Value"}, "_type": "List"},
@@ -98,10 +96,9 @@ class SavedRows:
             "_output_all_columns": False,
             "_split": None,
         }
-        write_json_atomically(self._partial / "state.json", state)
-        write_json_atomically(
-            self._partial / "dataset_info.json", {"citation": "", "description": "", "features": _FEATURES}
-        )
+        info = {"citation": "", "description": "", "features": _FEATURES}
+        (self._partial / "state.json").write_text(json.dumps(state), encoding="utf-8")
+        (self._partial / "dataset_info.json").write_text(json.dumps(info), encoding="utf-8")
         if self.folder.exists():
             shutil.rmtree(self.folder)
         self._partial.replace(self.folder)

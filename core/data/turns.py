@@ -6,7 +6,6 @@ generation. Generation markers, where the template has them, are the truth inste
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from core.data.render import Renderer, RenderError, Spans
@@ -16,24 +15,26 @@ from core.data.types import Conversation
 if TYPE_CHECKING:
     from core.data.drafting import Draft
 
-__all__ = ["Spans", "trained_spans"]
+__all__ = ["Spans", "find_trained"]
 
 
-def trained_spans(
+def find_trained(
     draft: Draft, conversation: Conversation, messages: list[dict[str, Any]], renderer: Renderer, stops: Stops
-) -> Draft:
-    """The draft with `trained` set, or with the reason why the turns could not be found."""
+) -> None:
+    """Set the draft's `trained`, or the reason why its turns could not be found."""
     if draft.source == "markers":
-        return _by_markers(draft, conversation)
-    if draft.alignment is not None:
-        return replace(draft, trained=_by_alignment(draft, conversation))
-    return _by_prefix(draft, conversation, messages, renderer, stops)
+        _by_markers(draft, conversation)
+    elif draft.alignment is not None:
+        draft.trained = _by_alignment(draft, conversation)
+    else:
+        _by_prefix(draft, conversation, messages, renderer, stops)
 
 
-def _by_markers(draft: Draft, conversation: Conversation) -> Draft:
+def _by_markers(draft: Draft, conversation: Conversation) -> None:
     loss = draft.loss
     if loss.takes_every_turn(conversation):
-        return replace(draft, trained=draft.marked)
+        draft.trained = draft.marked
+        return
     assistants = [index for index, message in enumerate(conversation.messages) if message.role == "assistant"]
     others = [turn for turn in _spans_of_turns(draft, conversation) if turn[0] not in assistants]
     if len(draft.marked) == len(assistants):
@@ -41,13 +42,11 @@ def _by_markers(draft: Draft, conversation: Conversation) -> Draft:
     elif draft.alignment is not None:
         owned = _by_overlap(draft, conversation)
     else:
-        return replace(
-            draft,
-            code="not-aligned",
-            problem=f"{len(draft.marked)} marked spans for {len(assistants)} answers, and the turns cannot be told apart",
-        )
+        draft.code = "not-aligned"
+        draft.problem = f"{len(draft.marked)} marked spans for {len(assistants)} answers, and the turns cannot be told apart"
+        return
     wanted = [span for index, span in owned + others if loss.wants(conversation, index)]
-    return replace(draft, trained=tuple(sorted(wanted)))
+    draft.trained = tuple(sorted(wanted))
 
 
 def _by_overlap(draft: Draft, conversation: Conversation) -> list[tuple[int, tuple[int, int]]]:
@@ -76,7 +75,7 @@ def _spans_of_turns(draft: Draft, conversation: Conversation) -> list[tuple[int,
 
 def _by_prefix(
     draft: Draft, conversation: Conversation, messages: list[dict[str, Any]], renderer: Renderer, stops: Stops
-) -> Draft:
+) -> None:
     """The template rewrites content: compare the rendering with that of the messages before each answer.
 
     Works where both the prompt and the prompt with its answer are how the whole conversation begins;
@@ -95,13 +94,13 @@ def _by_prefix(
         if not (
             draft.text.startswith(prompt) and draft.text.startswith(through) and len(prompt) <= len(through)
         ):
-            return replace(
-                draft,
-                code="not-aligned",
-                problem="the template rewrites this row's content, so its answers cannot be found in the text",
+            draft.code = "not-aligned"
+            draft.problem = (
+                "the template rewrites this row's content, so its answers cannot be found in the text"
             )
+            return
         end = len(prompt)
         while (stop := stops.first_in(through, end)) is not None:
             end = stop[1]
         spans.append((len(prompt), end if end > len(prompt) else len(through)))
-    return replace(draft, trained=tuple(spans), source="prefix")
+    draft.trained, draft.source = tuple(spans), "prefix"

@@ -15,12 +15,13 @@ import numpy as np
 
 from core.data.convert import to_conversation
 from core.data.drafting import Draft, Drafter
-from core.data.encode import encoder_for
+from core.data.encoders import exact_encoder
 from core.data.parts import rendering_of
 from core.data.reasons import reason_of
 from core.data.rowpass import Labelled, cut_length, label_conversations
 from core.data.rows import Rows, read_rows
 from core.data.templates import choose_template
+from core.data.token_bytes import in_characters
 from core.data.tokenizer import Tokenizer, load_tokenizer
 from core.data.types import IGNORED, Conversation, Rendering, Row, RowProblem, Span, Token
 from core.errors import UsageError
@@ -137,7 +138,7 @@ def shown(row: Row, section: DataSection, drafter: Drafter) -> ShownRow:
             stop_ids,
             conversation.cause,
         )
-    batch = label_conversations([conversation], drafter, encoder_for(drafter.tokenizer), align=True)
+    batch = label_conversations([conversation], drafter, exact_encoder(drafter.tokenizer), align=True)
     draft, limit = batch.drafts[0], cut_length(section)
     bos = str(drafter.tokenizer.special_texts.get("bos_token", ""))
     rendering = rendering_of(draft, drafter.stops, bos)
@@ -187,11 +188,11 @@ def _tokens(
 
 def _characters(draft: Draft, batch: Labelled) -> tuple[np.ndarray, np.ndarray]:
     """The character place of every token; all 0 where the tokenizer cannot say."""
-    encoded = batch.encoded
-    if encoded.starts is None or encoded.ends is None or draft.source == "tokens":
-        nothing: np.ndarray = np.zeros(len(encoded.ids), dtype=np.int64)
+    places = batch.encoded.places(0)
+    if places is None or draft.source == "tokens":
+        nothing: np.ndarray = np.zeros(len(batch.encoded.ids), dtype=np.int64)
         return nothing, nothing
-    return encoded.starts, encoded.ends
+    return in_characters(draft.text, *places)
 
 
 def _span_at(rendering: Rendering, span_starts: list[int], place: tuple[int, int]) -> Span:

@@ -19,6 +19,7 @@ _ROLE_NAMES = {
     "tool_result": "tool", "ipython": "tool", "environment": "tool",
     "sys": "system",
 }  # fmt: skip
+_PLAIN_ROLES = ("user", "assistant", "system")
 _CALL_ROLES = frozenset({"function_call", "tool_call", "tool_calls"})
 _ROLE_KEYS = ("role", "from", "speaker", "author")
 _CONTENT_KEYS = ("content", "value", "text")
@@ -30,9 +31,24 @@ _TEXT_PARTS = ("text", "input_text", "output_text")
 
 def messages_of(turns: list[Any], columns: Mapping[str, str]) -> tuple[Message, ...]:
     """Turns of a record as messages. `columns` may map "role" and "content". Raises Unreadable with the turn's number."""
+    if not columns and all(map(is_plain, turns)):
+        return tuple(
+            Message(turn["role"], text_of(turn["content"], f"the content of turn {number}"))
+            for number, turn in enumerate(turns, 1)
+        )
     role_keys = (columns["role"],) if "role" in columns else _ROLE_KEYS
     content_keys = (columns["content"],) if "content" in columns else _CONTENT_KEYS
     return tuple(_message(turn, number, role_keys, content_keys) for number, turn in enumerate(turns, 1))
+
+
+def is_plain(turn: Any) -> bool:
+    """Whether a turn is a known role and a text and nothing else: most turns are, and need no search."""
+    return (
+        type(turn) is dict
+        and len(turn) == 2
+        and turn.get("role") in _PLAIN_ROLES
+        and type(turn.get("content")) is str
+    )
 
 
 def is_turns(value: Any) -> bool:

@@ -11,7 +11,7 @@ import pytest
 
 from core.data.convert import to_conversation
 from core.data.drafting import Drafter
-from core.data.encode import encoder_for
+from core.data.encoders import exact_encoder
 from core.data.prepare import prepare
 from core.data.rowpass import Outcome, kept_rows, label_conversations
 from core.data.rows import read_rows
@@ -42,7 +42,7 @@ MAX_LENGTH = 1024
 def ours_of(
     conversations: list[Conversation], section: DataSection, tokenizer: Tokenizer
 ) -> tuple[dict[int, Labelled], Outcome]:
-    batch = label_conversations(conversations, Drafter(section, tokenizer), encoder_for(tokenizer))
+    batch = label_conversations(conversations, Drafter(section, tokenizer), exact_encoder(tokenizer))
     outcome = Outcome()
     kept = kept_rows(batch, section.max_length, outcome)
     rows, start = {}, 0

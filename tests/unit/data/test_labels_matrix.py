@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from core.data.drafting import Drafter
-from core.data.encode import encoder_for
+from core.data.encoders import exact_encoder
 from core.data.rowpass import label_conversations
 from core.data.tokenizer import load_tokenizer
 from core.data.types import IGNORED, Conversation, Message
@@ -34,7 +34,7 @@ def conversation_of(messages: list[dict[str, Any]]) -> Conversation:
 def labelled(folder: Path, conversation: Conversation, **section: Any) -> tuple[list[int], list[int]]:
     tokenizer = load_tokenizer(folder)
     drafter = Drafter(DataSection(**section), tokenizer)
-    batch = label_conversations([conversation], drafter, encoder_for(tokenizer))
+    batch = label_conversations([conversation], drafter, exact_encoder(tokenizer))
     assert batch.drafts[0].problem == ""
     return batch.encoded.ids.tolist(), batch.labels.tolist()
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from core.data.drafting import Drafter
-from core.data.encode import encoder_for
+from core.data.encoders import exact_encoder
 from core.data.responses import label_by_ids
 from core.data.rowpass import Outcome, kept_rows, label_conversations
 from core.data.tokenizer import Tokenizer, load_tokenizer
@@ -37,7 +37,7 @@ def labels_of(
     tokenizer: Tokenizer, conversation: Conversation, **section: Any
 ) -> tuple[list[int], list[int]]:
     drafter = Drafter(DataSection(**section), tokenizer)
-    batch = label_conversations([conversation], drafter, encoder_for(tokenizer))
+    batch = label_conversations([conversation], drafter, exact_encoder(tokenizer))
     return batch.encoded.ids.tolist(), batch.labels.tolist()
 
 
@@ -105,7 +105,7 @@ def test_cuts_and_rows_left_without_a_label(phi3: Tokenizer, published: dict[str
     expected = published["lab.truncation"]
     drafter = Drafter(DataSection(loss_on="completion"), phi3)
     rows = [chat(*A, row=0), chat(*B, row=1)]
-    batch = label_conversations(rows, drafter, encoder_for(phi3))
+    batch = label_conversations(rows, drafter, exact_encoder(phi3))
     kept = kept_rows(batch, 30, Outcome())
     assert kept.lengths.tolist() == expected["max_length 30 keep_start"]["lengths"]
     assert (kept.lengths - kept.trained).tolist() == expected["max_length 30 keep_start"]["masked"]

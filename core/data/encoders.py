@@ -1,0 +1,28 @@
+"""Which encoder a preparation uses, and the one that a single row is shown with."""
+
+from __future__ import annotations
+
+from core.data.encode import Encoder, TokenizersEncoder, TransformersEncoder
+from core.data.gigatoken_encoder import load_gigatoken
+from core.data.tokenizer import Tokenizer
+
+# Loading gigatoken takes about as long as `tokenizers` takes for this much text.
+WORTH_LOADING_CHARACTERS = 4_000_000
+
+
+def exact_encoder(tokenizer: Tokenizer) -> Encoder:
+    """The ids of transformers themselves."""
+    return TransformersEncoder(tokenizer) if tokenizer.backend is None else TokenizersEncoder(tokenizer)
+
+
+def choose_encoder(tokenizer: Tokenizer, sample: list[str], rows: int) -> Encoder:
+    """gigatoken where it agrees on the sample and the set is large enough to win by it, else the exact one.
+
+    `sample` are texts of the set, `rows` is how many rows it has.
+    """
+    characters = sum(map(len, sample)) / max(len(sample), 1) * rows
+    if characters >= WORTH_LOADING_CHARACTERS:
+        fast = load_gigatoken(tokenizer)
+        if fast is not None and fast.agrees(sample):
+            return fast
+    return exact_encoder(tokenizer)
