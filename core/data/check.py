@@ -26,7 +26,7 @@ from core.data.checks.template import field_texts, template_notes
 from core.data.checks.tokens import token_notes
 from core.data.convert import conversations, to_conversation
 from core.data.drafting import Drafter
-from core.data.encode import encoder_for
+from core.data.encoders import exact_encoder
 from core.data.parts import rendering_of
 from core.data.rowpass import Labelled, label_conversations
 from core.data.rows import Rows, read_rows
@@ -148,7 +148,7 @@ class _Run:
         self._runs: list[np.ndarray] = []
         self._roles: Counter[str] = Counter()
         self._bos = str(model.tokenizer.special_texts.get("bos_token", ""))
-        self.encoder = encoder_for(model.tokenizer)
+        self.encoder = exact_encoder(model.tokenizer)
         self.notes: list[Note] = []
         self.problems: list[RowProblem] = []
         self.set_facts = SetFacts()
@@ -206,15 +206,15 @@ class _Run:
         draft, encoded = labelled.drafts[number], labelled.encoded
         tokens = encoded.of(number)
         nothing: np.ndarray = np.zeros(tokens.stop - tokens.start, dtype=np.int64)
-        places = encoded.starts is not None and encoded.ends is not None
+        starts, ends = labelled.characters(number) or (nothing, nothing)
         return RowFacts(
             conversation,
             draft,
             rendering_of(draft, self._model.drafter.stops, self._bos),
             encoded.ids[tokens],
             labelled.labels[tokens],
-            encoded.starts[tokens] if places and encoded.starts is not None else nothing,
-            encoded.ends[tokens] if places and encoded.ends is not None else nothing,
+            starts,
+            ends,
         )
 
     def _count(self, facts: RowFacts) -> None:

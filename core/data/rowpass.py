@@ -13,6 +13,7 @@ from core.data.drafting import Draft, Drafter
 from core.data.encode import Encoded, Encoder, row_starts, with_rows
 from core.data.labels import label_rows
 from core.data.render import time_limit
+from core.data.token_bytes import in_characters
 from core.data.tokenizer import as_ids
 from core.data.types import IGNORED, Conversation, RowProblem
 from core.recipe import DataSection
@@ -27,6 +28,13 @@ class Labelled:
     drafts: list[Draft]
     encoded: Encoded
     labels: np.ndarray
+
+    def characters(self, number: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Starts and ends of one row's tokens in the characters of its text; None where they are not known."""
+        draft, places = self.drafts[number], self.encoded.places(number)
+        if places is None or draft.source == "tokens":
+            return None
+        return in_characters(draft.text, *places)
 
 
 @dataclass(slots=True)

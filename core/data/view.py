@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 
 from core.data.convert import to_conversation
-from core.data.drafting import Draft, Drafter
+from core.data.drafting import Drafter
 from core.data.encoders import exact_encoder
 from core.data.parts import rendering_of
 from core.data.reasons import reason_of
 from core.data.rowpass import Labelled, cut_length, label_conversations
 from core.data.rows import Rows, read_rows
 from core.data.templates import choose_template
-from core.data.token_bytes import in_characters
 from core.data.tokenizer import Tokenizer, load_tokenizer
 from core.data.types import IGNORED, Conversation, Rendering, Row, RowProblem, Span, Token
 from core.errors import UsageError
@@ -169,7 +168,8 @@ def _tokens(
     draft, encoded = batch.drafts[0], batch.encoded
     if not len(encoded.ids):
         return ()
-    starts, ends = _characters(draft, batch)
+    nothing: np.ndarray = np.zeros(len(encoded.ids), dtype=np.int64)
+    starts, ends = batch.characters(0) or (nothing, nothing)
     limit = cut_length(section)
     span_starts = [span.start for span in rendering.spans]
     tokens = []
@@ -184,15 +184,6 @@ def _tokens(
             )
         )
     return tuple(tokens)
-
-
-def _characters(draft: Draft, batch: Labelled) -> tuple[np.ndarray, np.ndarray]:
-    """The character place of every token; all 0 where the tokenizer cannot say."""
-    places = batch.encoded.places(0)
-    if places is None or draft.source == "tokens":
-        nothing: np.ndarray = np.zeros(len(batch.encoded.ids), dtype=np.int64)
-        return nothing, nothing
-    return in_characters(draft.text, *places)
 
 
 def _span_at(rendering: Rendering, span_starts: list[int], place: tuple[int, int]) -> Span:
