@@ -150,6 +150,9 @@ def _serve(pipe: Connection) -> None:
     """The child's loop. Nothing it prints may reach the terminal the app draws on."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _send_output_to_log()
+    os.environ.setdefault(
+        "OMP_WAIT_POLICY", "PASSIVE"
+    )  # the trainer may need the cores; read when torch loads
     while True:
         try:
             job, function, arguments = pipe.recv()
