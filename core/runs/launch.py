@@ -58,9 +58,7 @@ def trainer_command(run: Run, recipe: Recipe) -> list[str]:
 
 def trainer_environment(recipe: Recipe) -> dict[str, str]:
     """The environment of the trainer: the person's own, and the devices that the recipe names."""
-    environment = dict(os.environ)
-    environment["PYTHONPATH"] = _with_our_packages(environment.get("PYTHONPATH", ""))
-    environment["PYTHONSAFEPATH"] = "1"
+    environment = our_environment()
     environment["PYTHONUNBUFFERED"] = "1"
     environment.setdefault("TOKENIZERS_PARALLELISM", "false")
     # Waiting threads of OpenMP spin by default: beside other work on the same cores that is ten times slower.
@@ -69,6 +67,14 @@ def trainer_environment(recipe: Recipe) -> dict[str, str]:
     if devices is not None:
         environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
         environment["CUDA_VISIBLE_DEVICES"] = devices
+    return environment
+
+
+def our_environment() -> dict[str, str]:
+    """The person's environment, in which `python -P -m core...` finds this very `core` from any folder."""
+    environment = dict(os.environ)
+    environment["PYTHONPATH"] = _with_our_packages(environment.get("PYTHONPATH", ""))
+    environment["PYTHONSAFEPATH"] = "1"
     return environment
 
 

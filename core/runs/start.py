@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from core.errors import TunedeckError, UsageError
 from core.memory.devices import read_devices, room_for
 from core.memory.plan import plan
-from core.memory.setting import Lengths
 from core.models.architecture_of import read_model
 from core.models.sources import ModelFiles, locate
 from core.recipe import Recipe, require_here
 from core.runs.create import RunData, write_run
 from core.runs.folder import Run, new_run
 from core.runs.launch import launch
+from core.runs.preflight import lengths_of
 from core.workspace import Workspace, write_json_atomically
 
 if TYPE_CHECKING:
@@ -75,15 +76,9 @@ def default_name(recipe: Recipe) -> str:
 
 def planned_peak_bytes(run: Run, recipe: Recipe, model: ModelFiles, ready: Prepared) -> int | None:
     """The plan's peak for these very rows, written to the run as `plan.json`; None where no plan can be made."""
-    lengths = Lengths(
-        rows=ready.examples,
-        longest=ready.longest,
-        mean=ready.tokens / max(ready.examples, 1),
-        trained_share=ready.trained_tokens / max(ready.tokens, 1),
-    )
     try:
         room = room_for(recipe, read_devices())
-        made = plan(recipe, read_model(model.folder), lengths, room=room)
+        made = plan(recipe, read_model(model.folder), lengths_of(ready), room=room)
     except TunedeckError:
         return None  # an architecture without a plan trains all the same; the list shows no planned peak
     write_json_atomically(run.plan, made.to_json())
@@ -102,8 +97,16 @@ def _data_into(
 
     if prepared is None:
         return prepare(recipe, model_folder, run.data, progress, workspace=workspace.root)
-    shutil.copytree(prepared, run.data)
+    shutil.copytree(prepared, run.data, copy_function=_link_or_copy)
     return read_prepared(run.data)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    """Prepared rows are never changed, so on one file system a second name is as good as a copy."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _as_run_data(ready: Prepared) -> RunData:

@@ -119,6 +119,8 @@ def _state(run: Run, identity: dict[str, Any], events: list[dict[str, Any]]) -> 
         if last["state"] in ("done", "stopped"):
             return last["state"], str(last.get("note", "")), ""
         return last["state"], str(error.get("what", "")), str(error.get("fix", ""))
+    if last is not None and last["state"] == "queued" and run.id in waiting_ids(run.folder.parent):
+        return "starting", "", ""
     if _lives(run, identity):
         phase = last["state"] if last is not None else "starting"
         return ("starting" if phase in ("starting", "loading", "probing") else "running"), "", ""
@@ -132,6 +134,20 @@ def _state(run: Run, identity: dict[str, Any], events: list[dict[str, Any]]) -> 
         "the trainer is gone without a last word: killed, out of host memory, or a reboot",
         (f"see {run.log.name}; tunedeck resume {run.id} goes on from the last checkpoint"),
     )
+
+
+def queue_folder(runs: Path) -> Path:
+    """Where the queue of a workspace lies, beside its runs."""
+    return runs / ".queue"
+
+
+def waiting_ids(runs: Path) -> list[str]:
+    """Ids of the runs that wait for their turn, in their order."""
+    try:
+        names = sorted(entry.name for entry in queue_folder(runs).iterdir())
+    except OSError:
+        return []
+    return [name.partition(" ")[2] for name in names if " " in name]
 
 
 def _lives(run: Run, identity: dict[str, Any]) -> bool:

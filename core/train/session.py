@@ -28,6 +28,7 @@ from core.runs.folder import Run
 from core.runs.follow import last_log_lines
 from core.runs.identity import versions
 from core.runs.launch import name_process
+from core.runs.out_of_memory import levers_of
 from core.train import measure
 from core.train.arguments import sft_arguments
 from core.train.controller import Controller, Heartbeat
@@ -291,6 +292,12 @@ def report_error(run: Run, events: EventWriter, error: Exception, state: str) ->
     values: dict[str, Any] = {"what": what, "fix": fix, "type": type(error).__name__}
     if rows := getattr(error, "rows", None):
         values["rows"] = rows
+    if state == "out_of_memory":
+        found = levers_of(run)
+        values["levers"] = [lever.to_json() for lever in found]
+        if found:
+            settings = " ".join(f"--set {key}={value}" for key, value in found[0].changes.items())
+            values["fix"] = f"{found[0].name}: tunedeck again {run.id} {settings}"
     # Any rank may be the one that knows; its word is not left to the first.
     EventWriter(run.folder).write("error", **values)
     if state == "out_of_memory" and torch.cuda.is_available():

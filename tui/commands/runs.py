@@ -1,4 +1,4 @@
-"""`tunedeck train | runs | watch | stop | checkpoint | resume | compare`."""
+"""`tunedeck train | runs | watch | stop | checkpoint | resume | compare | again | note | remove`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tui.commands.before_training import look_before, rows_beside
 from tui.commands.options import (
     AsJson,
     Changes,
@@ -38,6 +39,9 @@ def add_to(app: typer.Typer) -> None:
     app.command("checkpoint")(checkpoint)
     app.command("resume")(resume)
     app.command("compare")(compare)
+    app.command("again")(again)
+    app.command("note")(note)
+    app.command("remove")(remove)
 
 
 def train(
@@ -51,6 +55,9 @@ def train(
     max_length: MaxLengthOption = None,
     name: Annotated[str | None, typer.Option("--name", help="A short name for the run.")] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the run to its end.")] = False,
+    queue: Annotated[
+        bool, typer.Option("--queue", help="Start it when no other run of the workspace is at work.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Start in spite of warnings.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -58,6 +65,7 @@ def train(
 
     Example: tunedeck train recipe.toml --set training.epochs=1 --wait
     """
+    from core.runs.queue import enqueue
     from core.runs.start import start
 
     workspace = workspace_of(ctx)
@@ -71,8 +79,14 @@ def train(
         template=template,
         max_length=max_length,
     )
-    run = start(workspace, chosen, name=name)
-    say(f"run {run.id}: the trainer is on its own now; log in {run.log}")
+    with rows_beside(workspace) as rows:
+        look_before(workspace, chosen, rows, yes=yes)
+        if queue:
+            run = enqueue(workspace, chosen, name=name, prepared=rows)
+            say(f"run {run.id} waits for its turn")
+        else:
+            run = start(workspace, chosen, name=name, prepared=rows)
+            say(f"run {run.id}: the trainer is on its own now; log in {run.log}")
     if wait:
         _follow(run, as_json=as_json)
     else:
@@ -188,6 +202,58 @@ def compare(
         print_json(result.to_json())
     else:
         typer.echo("\n".join(comparison(result)))
+
+
+def again(
+    ctx: typer.Context,
+    run: RunName,
+    changes: Changes = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the run to its end.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Start a new run like an old one, with keys of its recipe changed.
+
+    Example: tunedeck again last --set training.micro_batch=2 --set training.accumulation=8
+    """
+    from core.recipe import differences, parse_recipe
+    from core.runs.folder import open_run
+    from core.runs.out_of_memory import again_with
+
+    workspace = workspace_of(ctx)
+    old = open_run(workspace, run)
+    text = old.recipe.read_text(encoding="utf-8")
+    changed = parse_recipe(text, changes or (), where=str(old.recipe))
+    new = again_with(workspace, old, differences(parse_recipe(text), changed))
+    say(f"run {new.id}: the trainer is on its own now; log in {new.log}")
+    if wait:
+        _follow(new, as_json=as_json)
+    else:
+        _show(new, as_json)
+
+
+def note(
+    ctx: typer.Context,
+    run: RunName,
+    text: Annotated[str | None, typer.Argument(metavar="TEXT", help="The note.")] = None,
+    tags: Annotated[list[str] | None, typer.Option("--tag", help="A tag; repeatable.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a note or tags on a run; both show in the list of runs."""
+    from core.runs.folder import open_run
+    from core.runs.shelf import annotate
+
+    chosen = open_run(workspace_of(ctx), run)
+    annotate(chosen, note=text, tags=tags)
+    _show(chosen, as_json)
+
+
+def remove(ctx: typer.Context, run: RunName) -> None:
+    """Move an ended run into runs/.trash; move its folder back to undo that."""
+    from core.runs.folder import open_run
+    from core.runs.shelf import put_away
+
+    workspace = workspace_of(ctx)
+    typer.echo(str(put_away(workspace, open_run(workspace, run))))
 
 
 def _living(ctx: typer.Context, name: str) -> Run:

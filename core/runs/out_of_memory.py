@@ -1,0 +1,52 @@
+"""After an out-of-memory end: what would have made this very run fit, and starting it again with that."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from core.errors import TunedeckError
+from core.memory.devices import read_devices, room_for
+from core.memory.fit import Lever, case, levers
+from core.memory.setting import Lengths
+from core.models.architecture_of import read_model
+from core.recipe import with_changes
+from core.runs.folder import Run
+from core.runs.start import start
+from core.workspace import Workspace
+
+# A change of these keeps the prepared rows as they are.
+DATA_SECTIONS = ("data.", "model.source", "model.revision")
+
+
+def levers_of(run: Run) -> tuple[Lever, ...]:
+    """The plan's levers priced for a run's recipe and rows, cheapest first; empty where no plan can be made."""
+    identity = run.read_json(run.identity)
+    try:
+        rows, model = identity["data"], Path(identity["model"]["folder"])
+        lengths = Lengths(
+            rows=rows["examples"],
+            longest=rows["longest"],
+            mean=rows["tokens"] / max(rows["examples"], 1),
+            trained_share=rows["trained_tokens"] / max(rows["tokens"], 1),
+        )
+        recipe = run.read_recipe()
+        return levers(recipe, case(read_model(model), lengths, room_for(recipe, read_devices())))
+    except (TunedeckError, KeyError, TypeError):
+        return ()
+
+
+def again_with(workspace: Workspace, run: Run, changes: dict[str, Any]) -> Run:
+    """Start a new run with a changed recipe, for example a lever's. Raises RecipeError or what `start` raises.
+
+    The prepared rows are used again where the change does not touch them.
+    """
+    recipe = with_changes(run.read_recipe(), changes)
+    untouched = not any(key.startswith(DATA_SECTIONS) for key in changes)
+    prepared = run.data if untouched and (run.data / "report.json").exists() else None
+    return start(workspace, recipe, name=_name_of(run), prepared=prepared)
+
+
+def _name_of(run: Run) -> str:
+    """The run's own short name: its id without date and time."""
+    return run.id.split("-", 2)[2] if run.id.count("-") >= 2 else run.id
