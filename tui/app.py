@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import App, ComposeResult, SystemCommand
@@ -29,12 +29,14 @@ from textual.widgets import Static
 import themes
 from core.errors import TunedeckError
 from tui.deck import Deck
-from tui.messages import GoTo, RecipeChanged, RecipeEdited
+from tui.messages import GoTo, Pulsed, RecipeChanged, RecipeEdited
 from tui.panel import Panel
-from tui.pulse import Pulse, Pulsed
 from tui.themes import DARK, read_themes
 from tui.widgets.bars import Footer, Header
 from tui.widgets.text import visible
+
+if TYPE_CHECKING:
+    from tui.pulse import Pulse
 
 SMALLEST = (80, 24)
 TERMINAL_CHECK_SECONDS = 5.0
@@ -89,7 +91,7 @@ class DeckApp(App[None]):
             self.bind(spec.key, f"show('{spec.name}')", description=spec.title, show=False)
         self.current = start or (panels[0].name if panels else "")
         self.mounted: dict[str, Panel] = {}
-        self.pulse = Pulse(deck.workspace)
+        self.pulse: Pulse | None = None
         self.last = Pulsed()
 
     def compose(self) -> ComposeResult:
@@ -100,10 +102,18 @@ class DeckApp(App[None]):
         yield Static(id="too-small", markup=False)
 
     def on_load(self) -> None:
-        found, problems = read_themes()
+        """Take the theme that was asked for; all others are read after the first paint."""
+        wanted = os.environ.get("TEXTUAL_THEME") or DARK
+        found, _ = read_themes(wanted)
         for theme in found:
             self.register_theme(theme)
-        self.theme = os.environ.get("TEXTUAL_THEME") or DARK
+        self.theme = wanted if wanted in self.available_themes else DARK
+
+    def _read_other_themes(self) -> None:
+        found, problems = read_themes()
+        for theme in found:
+            if theme.name != self.theme:
+                self.register_theme(theme)
         for problem in problems:
             self.notify(problem, severity="warning")
 
@@ -113,19 +123,25 @@ class DeckApp(App[None]):
         self.deck.jobs.wake = self._job_timer.resume
         self.screen.bindings_updated_signal.subscribe(self, lambda _: self.call_later(self._show_hints))
         self._show_header()
-        if self.deck.problem:
-            self.notify(f"{self.deck.problem}\nShown here: the defaults.", severity="warning", timeout=15)
 
     async def on_ready(self) -> None:
-        """After the first paint, which waits for no panel and no device."""
+        """After the first paint, which waits for no recipe, no panel and no device."""
+        from tui.pulse import Pulse
+
+        self._read_other_themes()
         if self.current:
             panel = await self.show_panel(self.current)
             if self.first_message is not None:
                 panel.post_message(self.first_message)
+        if self.deck.recipe and self.deck.problem:
+            self.notify(f"{self.deck.problem}\nShown here: the defaults.", severity="warning", timeout=15)
+            self._show_header()
+        self.pulse = Pulse(self.deck.workspace)
         self.pulse.start(self)
 
     def on_unmount(self) -> None:
-        self.pulse.stop()
+        if self.pulse is not None:
+            self.pulse.stop()
         self.deck.jobs.close()
 
     # Panels

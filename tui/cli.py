@@ -1,94 +1,55 @@
-"""The command line. Nothing heavy is imported here: each command imports what it needs when it runs.
+"""The entry point. Nothing heavy is imported here: each command imports what it needs when it runs.
 
 stdout is data, stderr is narration. An error is one or two lines and an exit code (`core.errors`); its
-traceback goes to the log. Without a command the full-screen app opens.
+traceback goes to the log. Without a command the full-screen app opens. The commands are in `tui/commands`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sys
-import traceback
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from core import __version__
 from core.errors import EXIT_FAILED, EXIT_INTERRUPTED, TunedeckError
-from tui.commands import chat, check, data, demo, doctor, evaluate, export, models, plan, recipes, runs
-
-# Plain help text: the decorated form would import Rich at every --help.
-app = typer.Typer(
-    name="tunedeck",
-    help="A fine-tuning workbench for the terminal. Without a command the app opens.",
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    add_completion=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-# In the order of the help. One module per group; each adds its commands.
-for group in (demo, recipes, models, data, check, plan, runs, chat, evaluate, export, doctor):
-    group.add_to(app)
-
-
-def _print_version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"tunedeck {__version__}")
-        raise typer.Exit
-
-
-@app.callback(invoke_without_command=True)
-def tunedeck(
-    ctx: typer.Context,
-    workspace: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Where recipes and runs/ are; the current folder unless named.",
-            show_default=False,
-        ),
-    ] = None,
-    recipe: Annotated[
-        Path | None,
-        typer.Option("--recipe", metavar="FILE", help="Open the app with this recipe.", show_default=False),
-    ] = None,
-    mouse: Annotated[
-        bool, typer.Option("--mouse/--no-mouse", help="Mouse in the app; with it, Shift-drag selects text.")
-    ] = True,
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
-    ] = False,
-) -> None:
-    """A fine-tuning workbench for the terminal. Without a command the app opens."""
-    from core.workspace import find_workspace
-
-    ctx.obj = find_workspace(workspace)
-    if ctx.invoked_subcommand is None:
-        from tui.commands.screen import open_app
-
-        raise typer.Exit(open_app(ctx.obj, recipe, mouse=mouse))
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and leave with its exit code. An error never shows a traceback."""
     try:
-        app(args=arguments)
+        run(sys.argv[1:] if arguments is None else arguments)
     except TunedeckError as error:
         _log_traceback()
-        typer.echo(f"tunedeck: {error}", err=True)
+        _say(f"tunedeck: {error}")
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     except Exception as error:
         log = _log_traceback()
-        typer.echo(
-            f"tunedeck: unexpected {type(error).__name__}: {error}\nThe details are in {log}", err=True
-        )
+        _say(f"tunedeck: unexpected {type(error).__name__}: {error}\nThe details are in {log}")
         sys.exit(EXIT_FAILED)
 
 
+def run(arguments: list[str]) -> None:
+    """Open the app, or hand over to the commands. Leaves by SystemExit."""
+    if not arguments:
+        # The way most sessions begin. The machinery of the command line would cost the first paint 60 ms.
+        from core.workspace import find_workspace
+        from tui.commands.screen import open_app
+
+        sys.exit(open_app(find_workspace()))
+    from tui.commands.all import app
+
+    app(args=arguments)
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr)  # noqa: T201 - this is the command line
+
+
 def _log_traceback() -> Path:
+    import traceback
+
     from core.workspace import state_folder
 
     log = state_folder() / "tunedeck.log"

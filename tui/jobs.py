@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
 from textual.message_pump import MessagePump
 
-from core.workshop import Failure, Progress, Workshop
 from tui.messages import JobFailed, JobProgress, JobResult
+
+if TYPE_CHECKING:
+    from core.workshop import Workshop
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,9 @@ class Jobs:
 
     def __init__(self, wake: Callable[[], None] = lambda: None) -> None:
         """`wake` is called when a job is submitted; the app then calls `deliver` until `busy` is False."""
-        self._workshop = Workshop()
+        self._workshop: Workshop | None = (
+            None  # made with the first job; multiprocessing takes time to import
+        )
         self.wake = wake
         self._last = 0
         self._open: dict[int, Job] = {}  # by the workshop's number, in the order submitted
@@ -52,14 +56,16 @@ class Jobs:
         if not any(job.owner is owner for job in self._open.values()):
             return
         others = [job for job in self._open.values() if job.owner is not owner]
-        self._workshop.cancel()
+        self._shop.cancel()
         self._open.clear()
         for job in others:
             self._send(job)
 
     def deliver(self) -> None:
         """Hand what has arrived to the owners. Never waits."""
-        for message in self._workshop.poll():
+        from core.workshop import Failure, Progress
+
+        for message in self._shop.poll():
             job = self._open.get(message.job)
             if job is None:
                 continue
@@ -76,7 +82,16 @@ class Jobs:
 
     def close(self) -> None:
         self._open.clear()
-        self._workshop.cancel()
+        if self._workshop is not None:
+            self._workshop.cancel()
 
     def _send(self, job: Job) -> None:
-        self._open[self._workshop.submit(job.function, **job.arguments)] = job
+        self._open[self._shop.submit(job.function, **job.arguments)] = job
+
+    @property
+    def _shop(self) -> Workshop:
+        if self._workshop is None:
+            from core.workshop import Workshop
+
+            self._workshop = Workshop()
+        return self._workshop

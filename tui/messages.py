@@ -6,11 +6,16 @@ Those that go down to one panel do not bubble; those that go up to the app do.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
 
-from core.recipe import Recipe
+from tui.widgets.bars import Part
+
+if TYPE_CHECKING:
+    from core.recipe import Recipe
+
+NOTHING = Part("")
 
 
 class JobProgress(Message, bubble=False):
@@ -94,3 +99,15 @@ class StartRun(Message, bubble=False):
         super().__init__()
         self.recipe = recipe
         self.then_chat = then_chat
+
+
+class Pulsed(Message):
+    """To the app: the right side of the header, devices and the newest living run, ready to draw."""
+
+    def __init__(self, device: Part = NOTHING, run: Part = NOTHING) -> None:
+        super().__init__()
+        self.device = device
+        self.run = run
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, Pulsed)

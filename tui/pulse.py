@@ -5,13 +5,12 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from textual.message import Message
-
 from core.memory.devices import Device, read_devices
 from core.memory.nvml import Nvml
 from core.runs.folder import run_folders
 from core.runs.state import RunState, read_state
 from core.workspace import Workspace
+from tui.messages import NOTHING, Pulsed
 from tui.widgets.bars import Part
 from tui.widgets.marks import mark, style
 from tui.widgets.numbers import UNKNOWN, share
@@ -22,19 +21,6 @@ if TYPE_CHECKING:
 # NVML calls take a lock that the training job needs too: two seconds is what monitors settle on.
 READ_SECONDS = 2.0
 NEWEST_RUNS = 20
-NOTHING = Part("")
-
-
-class Pulsed(Message):
-    """The header's right side, ready to draw."""
-
-    def __init__(self, device: Part = NOTHING, run: Part = NOTHING) -> None:
-        super().__init__()
-        self.device = device
-        self.run = run
-
-    def can_replace(self, message: Message) -> bool:
-        return isinstance(message, Pulsed)
 
 
 class Pulse:

@@ -24,10 +24,10 @@ def own_themes_folder() -> Path:
     return Path(base).expanduser() / "tunedeck" / "themes"
 
 
-def read_themes() -> tuple[list[Theme], list[str]]:
-    """Every theme that can be read, and one line for each file that cannot."""
+def read_themes(name: str = "*") -> tuple[list[Theme], list[str]]:
+    """The theme of that name, or every one that can be read, and one line for each file that cannot."""
     found, problems = [], []
-    for file in [*sorted(FOLDER.glob("*.toml")), *sorted(own_themes_folder().glob("*.toml"))]:
+    for file in [*sorted(FOLDER.glob(f"{name}.toml")), *sorted(own_themes_folder().glob(f"{name}.toml"))]:
         try:
             theme = Theme(name=file.stem, **tomllib.loads(file.read_text(encoding="utf-8")))
             theme.to_color_system().generate()

@@ -91,10 +91,10 @@ def test_an_unknown_command_is_a_usage_error() -> None:
 def test_a_known_error_is_two_lines_and_its_own_exit_code(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(**_: object) -> None:
+    def fail(_: list[str]) -> None:
         raise MissingError("no GPU here", fix="rent one")
 
-    monkeypatch.setattr(cli, "app", fail)
+    monkeypatch.setattr(cli, "run", fail)
     assert call() == 4
     assert capsys.readouterr().err == "tunedeck: no GPU here\nrent one\n"
 
@@ -102,10 +102,10 @@ def test_a_known_error_is_two_lines_and_its_own_exit_code(
 def test_an_unexpected_error_shows_no_traceback_and_logs_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(**_: object) -> None:
+    def fail(_: list[str]) -> None:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr(cli, "app", fail)
+    monkeypatch.setattr(cli, "run", fail)
     assert call() == 1
     shown = capsys.readouterr().err
     assert "Traceback" not in shown and "ZeroDivisionError: by zero" in shown
@@ -113,10 +113,10 @@ def test_an_unexpected_error_shows_no_traceback_and_logs_it(
 
 
 def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupt(**_: object) -> None:
+    def interrupt(_: list[str]) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "app", interrupt)
+    monkeypatch.setattr(cli, "run", interrupt)
     assert call() == 130
 
 

@@ -8,7 +8,8 @@ from core.memory.devices import Device
 from core.workspace import Workspace
 from tests.tui.runs import make_run
 from tests.tui.test_shell import until
-from tui.pulse import NOTHING, Pulse, device_part, run_part
+from tui.messages import NOTHING
+from tui.pulse import Pulse, device_part, run_part
 from tui.widgets.bars import Header, Part
 
 GIB = 2**30

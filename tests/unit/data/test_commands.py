@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from tui.cli import app
+from tui.commands.all import app
 
 CHAT = {
     "messages": [

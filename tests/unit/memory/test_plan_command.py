@@ -61,7 +61,7 @@ def test_a_config_without_heads_is_an_error_and_never_a_number(tmp_path: Path) -
 
 def test_planning_imports_no_torch(config: Path) -> None:
     code = (
-        "import sys; from tui.cli import app; import contextlib\n"
+        "import sys; from tui.commands.all import app; import contextlib\n"
         f"with contextlib.suppress(SystemExit): app(['plan', '--model', {str(config)!r}, '--memory', '80GB'])\n"
         "print(sorted({'torch', 'transformers', 'trl', 'textual'} & set(sys.modules)))"
     )
