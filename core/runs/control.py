@@ -9,7 +9,6 @@ import contextlib
 import fcntl
 import json
 import os
-import signal
 import time
 import uuid
 from collections.abc import Iterator
@@ -86,9 +85,11 @@ def wait_for_answer(run: Run, asked: Request, timeout_seconds: float) -> dict[st
 def kill(run: Run) -> bool:
     """End the trainer and its helpers at once, without saving. False if it no longer lives.
 
-    Only the very process that the run names is signalled, with its own process group. Raises TunedeckError
-    if it runs on another host.
+    Only the very process that the run names is ended, with its own children. Raises TunedeckError if it
+    runs on another host.
     """
+    import psutil
+
     process = process_from_json(run.read_json(run.identity).get("process"))
     if process is None:
         return False
@@ -98,13 +99,11 @@ def kill(run: Run) -> bool:
         )
     if not is_alive(process):
         return False
-    try:
-        if os.getpgid(process.pid) == process.pid:
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            os.kill(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return False
+    # The ranks of a distributed run have sessions of their own, so the process group is not enough.
+    leader = psutil.Process(process.pid)
+    for one in [*leader.children(recursive=True), leader]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            one.kill()
     return True
 
 

@@ -80,6 +80,11 @@ class Run:
         return self.folder / "plan.json"
 
     @property
+    def accelerate(self) -> Path:
+        """What `accelerate launch` was told, for a run on several devices."""
+        return self.folder / "accelerate.json"
+
+    @property
     def notes(self) -> Path:
         """`notes.json`: a person's note and tags; nothing else writes it."""
         return self.folder / "notes.json"

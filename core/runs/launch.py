@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 from core.errors import TunedeckError
 from core.memory.devices import Device, read_devices
 from core.recipe import Recipe
+from core.runs.distributed import ELASTIC_SIGNALS, accelerate_config, launch_command, runs_on_cpu
 from core.runs.events import append_event
 from core.runs.folder import Run
 from core.runs.identity import process_with, versions
@@ -29,14 +29,19 @@ def launch(run: Run, *, resume: bool = False) -> int:
     cannot be written to or the process cannot be started.
     """
     recipe = run.read_recipe()
-    command = trainer_command(run, recipe) + ([RESUME] if resume else [])
+    devices = read_devices(slow=False, processes=False)
+    command = launch_command(run, recipe, on_cpu=runs_on_cpu(recipe, devices))
+    command += [RESUME] if resume else []
+    config = accelerate_config(recipe)
     try:
+        if config is not None:
+            write_json_atomically(run.accelerate, config)
         append_event(run.folder, "status", state="starting", note="resumed" if resume else "")
         with run.log.open("ab") as log:
             process = subprocess.Popen(
                 command,
                 cwd=run.folder,
-                env=trainer_environment(recipe),
+                env=trainer_environment(recipe, devices),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -51,22 +56,18 @@ def launch(run: Run, *, resume: bool = False) -> int:
     return process.pid
 
 
-def trainer_command(run: Run, recipe: Recipe) -> list[str]:
-    """The command line of the trainer. `-P` keeps a folder named `core` in the current one out of the way."""
-    return [sys.executable, "-P", "-m", "core.train", str(run.folder)]
-
-
-def trainer_environment(recipe: Recipe) -> dict[str, str]:
+def trainer_environment(recipe: Recipe, devices: tuple[Device, ...]) -> dict[str, str]:
     """The environment of the trainer: the person's own, and the devices that the recipe names."""
     environment = our_environment()
     environment["PYTHONUNBUFFERED"] = "1"
     environment.setdefault("TOKENIZERS_PARALLELISM", "false")
     # Waiting threads of OpenMP spin by default: beside other work on the same cores that is ten times slower.
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    devices = visible_devices(recipe, read_devices(slow=False, processes=False))
-    if devices is not None:
+    environment |= ELASTIC_SIGNALS
+    visible = visible_devices(recipe, devices)
+    if visible is not None:
         environment["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
-        environment["CUDA_VISIBLE_DEVICES"] = devices
+        environment["CUDA_VISIBLE_DEVICES"] = visible
     return environment
 
 

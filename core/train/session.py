@@ -31,7 +31,7 @@ from core.runs.launch import name_process
 from core.runs.out_of_memory import levers_of
 from core.train import measure
 from core.train.arguments import sft_arguments
-from core.train.controller import Controller, Heartbeat
+from core.train.controller import Controller, Heartbeat, end_with_launcher
 from core.train.loading import attention, load_base, load_tokenizer
 from core.train.probe import ProbeFirst
 from core.train.reporter import Reporter
@@ -74,6 +74,8 @@ def train(run: Run, *, resume: bool, signals: StopSignals) -> int:
     events = EventWriter(run.folder) if first else SilentWriter(run.folder)
     if first:
         take_over(run)
+    if world_size() > 1:
+        end_with_launcher()
     reporter: Reporter | None = None
     try:
         events.write("status", state="loading", note="")
@@ -114,7 +116,7 @@ def take_over(run: Run) -> None:
     """Become the process of this run. A disk that refuses this does not end the run."""
     with contextlib.suppress(OSError):
         run.summary.unlink(missing_ok=True)  # of an earlier life
-        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        if world_size() == 1:
             name_process(run, os.getpid(), [sys.executable, *sys.orig_argv[1:]])
     Heartbeat(run)
 
@@ -311,6 +313,10 @@ def is_out_of_memory(error: BaseException) -> bool:
         isinstance(error, RuntimeError)
         and ("out of memory" in text or "DefaultCPUAllocator: can't allocate memory" in text)
     )
+
+
+def world_size() -> int:
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def first_rank() -> bool:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import sys
 from pathlib import Path
 
+import pytest
+
+from core.errors import TunedeckError
 from core.memory.devices import Device
 from core.recipe import Recipe, parse_recipe
+from core.runs.distributed import accelerate_config, launch_command
 from core.runs.folder import Run
-from core.runs.launch import trainer_command, trainer_environment, visible_devices
+from core.runs.launch import trainer_environment, visible_devices
 
 GIB = 2**30
 GPUS = tuple(
@@ -44,7 +50,46 @@ def test_named_devices_are_passed_by_uuid() -> None:
 
 
 def test_the_command_never_looks_into_the_current_folder(tmp_path: Path) -> None:
-    command = trainer_command(Run(tmp_path), recipe())
+    command = launch_command(Run(tmp_path), recipe(), on_cpu=False)
     assert command == [sys.executable, "-P", "-m", "core.train", str(tmp_path)]
-    environment = trainer_environment(recipe("launch.devices=cpu"))
+    environment = trainer_environment(recipe("launch.devices=cpu"), ())
     assert environment["PYTHONSAFEPATH"] == "1" and environment["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_gpus_are_started_through_accelerate_and_cpus_through_torch(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    fsdp = recipe("launch.strategy=fsdp", "launch.processes=2")
+    command = launch_command(run, fsdp, on_cpu=False)
+    assert command[3:] == [
+        "accelerate.commands.launch", "--config_file", str(run.accelerate), "--module", "core.train", str(tmp_path)
+    ]  # fmt: skip
+    with pytest.raises(TunedeckError, match="shards weights over GPUs"):
+        launch_command(run, fsdp, on_cpu=True)
+    ddp = launch_command(run, recipe("launch.strategy=ddp", "launch.processes=2"), on_cpu=True)
+    assert ddp[3:7] == ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp", "zero1", "zero2", "zero3"])
+def test_accelerate_reads_its_configuration(strategy: str, tmp_path: Path) -> None:
+    """By accelerate's own reader, which refuses keys it does not know."""
+    from accelerate.commands.config.config_args import load_config_from_file
+
+    written = recipe(f"launch.strategy={strategy}", "launch.processes=2", "training.accumulation=3")
+    config = accelerate_config(written)
+    path = tmp_path / "accelerate.json"
+    path.write_text(json.dumps(config))
+    read = load_config_from_file(str(path))
+    assert (read.num_processes, read.mixed_precision) == (2, "bf16")
+    expected = {"ddp": "MULTI_GPU", "fsdp": "FSDP"}.get(strategy, "DEEPSPEED")
+    assert read.distributed_type.value == expected
+    if strategy == "fsdp":
+        from accelerate.utils import FullyShardedDataParallelPlugin
+
+        fields = {field.name for field in dataclasses.fields(FullyShardedDataParallelPlugin)}
+        assert {key.removeprefix("fsdp_") for key in read.fsdp_config if key != "fsdp_version"} - fields == {
+            "offload_params"
+        }  # the plugin calls it cpu_offload
+    if strategy.startswith("zero"):
+        assert read.deepspeed_config["zero_stage"] == int(strategy[-1])
+        assert read.deepspeed_config["gradient_accumulation_steps"] == 3
+    assert accelerate_config(recipe()) is None
