@@ -70,7 +70,11 @@ class Speaker:
         cancelled = False
         stream.began = time.perf_counter()
         try:
-            with _cancellable(loaded.model, self._is_cancelled), _first_logits(loaded.plain_model) as first:
+            with (
+                _cancellable(loaded.model, self._is_cancelled) as watch_no_more,
+                _first_logits(loaded.plain_model) as first,
+            ):
+                stream.on_first_token = watch_no_more
                 loaded.model.generate(
                     input_ids=ids,
                     attention_mask=torch.ones_like(ids),
@@ -215,6 +219,7 @@ class _Streamer:
     ) -> None:
         self.ids: list[int] = []
         self.began = self.first = self.last = 0.0
+        self.on_first_token: Callable[[], None] = lambda: None
         self._number, self._send, self._is_cancelled = number, send, is_cancelled
         self._stop_ids = frozenset(stop_ids)
         self._text = TextStream(tokenizer)
@@ -229,7 +234,9 @@ class _Streamer:
             self._prompt_seen = True
             return
         self.last = time.perf_counter()
-        self.first = self.first or self.last
+        if not self.first:
+            self.first = self.last
+            self.on_first_token()
         self.ids.append(int(value))
         self._waiting.append(self.ids[-1])
         if self.last - self._sent_at >= SECONDS_BETWEEN_PIECES:
@@ -258,8 +265,11 @@ class _Streamer:
 
 
 @contextmanager
-def _cancellable(model: Any, is_cancelled: Callable[[], bool]) -> Iterator[None]:
-    """Look for a cancel before every decoder layer, so that a long prompt can be stopped as well."""
+def _cancellable(model: Any, is_cancelled: Callable[[], bool]) -> Iterator[Callable[[], None]]:
+    """Look for a cancel before every decoder layer, so that a long prompt can be stopped as well.
+
+    Yields a function that ends this: from the first token on a look between two tokens is enough.
+    """
     from transformers.modeling_layers import GradientCheckpointingLayer
 
     def look(*_: Any) -> None:
@@ -268,11 +278,15 @@ def _cancellable(model: Any, is_cancelled: Callable[[], bool]) -> Iterator[None]
 
     layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
     handles = [layer.register_forward_pre_hook(look) for layer in layers]
-    try:
-        yield
-    finally:
+
+    def end() -> None:
         for handle in handles:
             handle.remove()
+
+    try:
+        yield end
+    finally:
+        end()
 
 
 @contextmanager
