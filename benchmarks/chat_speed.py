@@ -85,10 +85,7 @@ def measure(name: str, subject: Subject, tokens: int, rounds: int) -> dict[str, 
     figures: dict[str, list[tuple[float, float]]] = {"bare": [], "chat": []}
     for number in range(rounds + 1):
         for who in ("bare", "chat") if number % 2 else ("chat", "bare"):
-            if who == "bare":
-                value = bare(loaded, ids, tokens)
-            else:
-                value = chat(loaded, PROMPT, tokens, ours.send)
+            value = bare(loaded, ids, tokens) if who == "bare" else chat(loaded, PROMPT, tokens, ours.send)
             if number:
                 figures[who].append(value)
     ours.close()
@@ -137,7 +134,9 @@ def _drain(pipe: Any) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", help="a folder, instead of the two that come with this")
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=9)
@@ -147,7 +146,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         demo = locate("demo").folder
         plain = Subject("demo", demo, dtype="float32")
-        subjects = {"demo": plain, "random 30M": replace(plain, model_folder=random_model(Path(folder), demo))}
+        subjects = {
+            "demo": plain,
+            "random 30M": replace(plain, model_folder=random_model(Path(folder), demo)),
+        }
         if arguments.model:
             subjects = {arguments.model: Subject(arguments.model, Path(arguments.model))}
         results = [measure(name, s, arguments.tokens, arguments.rounds) for name, s in subjects.items()]

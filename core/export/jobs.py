@@ -40,9 +40,41 @@ def gguf_named(
     return export_gguf(chosen, file, out_type=out_type, progress=progress)
 
 
+def ollama_named(
+    *, named: str, root: Path, out: str = "", out_type: str = "f16", progress: Callable[[Any], None]
+) -> Any:
+    """`export_ollama` for what a person named."""
+    from core.export.ollama import export_ollama
+
+    chosen = subject(named, Workspace(root))
+    folder = place(chosen, root, out, "ollama")
+    return export_ollama(chosen, folder, out_type=out_type, progress=progress)
+
+
+def script_named(*, named: str, root: Path, out: str = "", progress: Callable[[Any], None]) -> Path:
+    """Write `plain_script` of the run a person named; the path of the file."""
+    from core.export.aside import made_aside
+    from core.export.script import plain_script
+    from core.runs.folder import open_run
+
+    run = open_run(Workspace(root), named)
+    target = (root / Path(out).expanduser()).absolute() if out else run.folder / "exports" / "train.py"
+    progress("writing the script")
+    text = plain_script(run, name=target.name)
+    with made_aside(target, len(text)) as aside:
+        aside.write_text(text, encoding="utf-8")
+    return target
+
+
 def place(chosen: Subject, root: Path, out: str, kind: str) -> Path:
     """Where an export goes: as named, else `exports/` of the run or of the workspace."""
     if out:
         return (root / Path(out).expanduser()).absolute()
     name = chosen.label.replace("/", "--").replace(":", "-")
-    return (chosen.run or root) / "exports" / f"{name}-{kind}"
+    separator = "." if kind.endswith(".gguf") else "-"
+    return exports_folder(chosen, root) / f"{name}{separator}{kind}"
+
+
+def exports_folder(chosen: Subject, root: Path) -> Path:
+    """`exports/` of the run, or of the workspace for a model without one."""
+    return (chosen.run or root) / "exports"

@@ -13,6 +13,8 @@ Out = Annotated[
     str, typer.Option("--out", metavar="PATH", help="Where to put it; exports/ of the run unless named.")
 ]
 
+OutType = Annotated[str, typer.Option("--type", metavar="TYPE", help="f32, f16, bf16 or q8_0.")]
+
 
 def add_to(app: typer.Typer) -> None:
     app.command("merge")(merge)
@@ -21,6 +23,9 @@ def add_to(app: typer.Typer) -> None:
     )
     exports.command("adapter")(adapter)
     exports.command("gguf")(gguf)
+    exports.command("ollama")(ollama)
+    exports.command("serve")(serve)
+    exports.command("script")(script)
     app.add_typer(exports, name="export")
 
 
@@ -60,7 +65,7 @@ def gguf(
     ctx: typer.Context,
     named: Named,
     out: Out = "",
-    out_type: Annotated[str, typer.Option("--type", metavar="TYPE", help="f32, f16, bf16 or q8_0.")] = "f16",
+    out_type: OutType = "f16",
     as_json: AsJson = False,
 ) -> None:
     """One GGUF file for llama.cpp, Ollama and LM Studio, read back and compared.
@@ -75,6 +80,45 @@ def gguf(
     say(f"{done.bytes / 2**20:.1f} MiB, architecture {done.arch}")
     for line in (*map(str, done.checks), *done.notes):
         say(line)
+
+
+def ollama(
+    ctx: typer.Context,
+    named: Named,
+    out: Out = "",
+    out_type: OutType = "f16",
+    as_json: AsJson = False,
+) -> None:
+    """A folder for `ollama create`: GGUF file and Modelfile with template, stops and parameters."""
+    done = _job(ctx, "ollama_named", named=named, out=out, out_type=out_type)
+    if as_json:
+        print_json(done.to_json())
+        return
+    typer.echo(str(done.folder))
+    for line in (*map(str, done.gguf.checks), *done.gguf.notes):
+        say(line)
+    say("next: " + " && ".join(done.commands))
+
+
+def serve(ctx: typer.Context, named: Named, as_json: AsJson = False) -> None:
+    """Print the command lines that serve it with vLLM, SGLang and llama.cpp."""
+    from core.chat.subject import subject
+    from core.export.jobs import exports_folder
+    from core.export.serving import serving
+
+    workspace = workspace_of(ctx)
+    chosen = subject(named, workspace)
+    ways = serving(chosen, exports_folder(chosen, workspace.root))
+    if as_json:
+        print_json([way.to_json() for way in ways])
+        return
+    for way in ways:
+        typer.echo(way.command or f"# {way.server}: {way.why_not}")
+
+
+def script(ctx: typer.Context, named: Named, out: Out = "") -> None:
+    """One Python file that trains the same with transformers, PEFT and TRL, without tunedeck."""
+    typer.echo(str(_job(ctx, "script_named", named=named, out=out)))
 
 
 def _job(ctx: typer.Context, function: str, **arguments: Any) -> Any:
