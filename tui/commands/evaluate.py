@@ -57,8 +57,10 @@ def evaluate(
             generate=not loss_only,
         )
         evaluation: Evaluation = workshop.wait(job, _Narrator())
-    finally:
+    except BaseException:
         workshop.cancel()
+        raise
+    workshop.close()
     if as_json:
         print_json(evaluation.to_json())
     else:

@@ -128,6 +128,9 @@ def _job(ctx: typer.Context, function: str, **arguments: Any) -> Any:
     workshop = Workshop()
     try:
         job = workshop.submit(f"core.export.jobs:{function}", root=workspace_of(ctx).root, **arguments)
-        return workshop.wait(job, lambda text: say(f"{text} ..."))
-    finally:
+        result = workshop.wait(job, lambda text: say(f"{text} ..."))
+    except BaseException:
         workshop.cancel()
+        raise
+    workshop.close()
+    return result
