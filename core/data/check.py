@@ -28,7 +28,7 @@ from core.data.convert import conversations, to_conversation
 from core.data.drafting import Drafter
 from core.data.encoders import exact_encoder
 from core.data.parts import rendering_of
-from core.data.rowpass import Labelled, label_conversations
+from core.data.rowpass import Labelled, cut_length, label_conversations
 from core.data.rows import Rows, read_rows
 from core.data.split import hold_out, prompt_key
 from core.data.statistics import Lengths, summary
@@ -218,7 +218,7 @@ class _Run:
         )
 
     def _count(self, facts: RowFacts) -> None:
-        limit = self._recipe.data.max_length
+        limit = cut_length(self._recipe.data)
         trained = facts.trained
         index = len(self._rows)
         self._rows.append(facts.row)
@@ -233,7 +233,7 @@ class _Run:
                 self._roles[span.role or "template"] += tokens.stop - tokens.start
         kept = int(trained[:limit].sum())
         if kept:
-            self._kept.append((prompt_key(facts.conversation), min(limit, len(facts.ids)), kept))
+            self._kept.append((prompt_key(facts.conversation), len(trained[:limit]), kept))
 
 
 def _eval_keys(recipe: Recipe, workspace: Path | None) -> frozenset[int]:

@@ -48,6 +48,12 @@ class Tokenizer:
         return frozenset(self.added.values()) | frozenset(self.hf.all_special_ids)
 
     @cached_property
+    def control_ids(self) -> frozenset[int]:
+        """Special tokens, and added ones that look like markup (`<think>`); not added blanks or words."""
+        marked = {number for text, number in self.added.items() if text[:1] in "<[" and text[-1:] in ">]"}
+        return frozenset(self.hf.all_special_ids) | frozenset(marked)
+
+    @cached_property
     def stop_texts(self) -> tuple[str, ...]:
         texts = [self.eos_text] if self.eos_text else []
         for number in _generation_stop_ids(self.folder):

@@ -46,7 +46,7 @@ class ShownRow:
     kept: int
     loss_on: str
     template: str
-    stop_ids: frozenset[int]
+    special_ids: frozenset[int]  # those of its tokens that are control tokens, not text
     problem: str = ""
 
     @property
@@ -103,13 +103,13 @@ def show_row(
     Raises UsageError for a number the source does not have, TunedeckError for a source, tokenizer or
     template that cannot be used. What is wrong with the row itself is in `problem`.
     """
-    rows = _opened(recipe.data.source, workspace, recipe.data)
+    rows = opened(recipe.data.source, workspace, recipe.data)
     if not 0 <= number < len(rows):
         raise UsageError(
             f"there is no row {number}", where=recipe.data.source, fix=f"rows go from 0 to {len(rows) - 1}"
         )
     tokenizer = load_tokenizer(model_folder, trust_remote_code=recipe.model.trust_remote_code)
-    drafter = _drafter(recipe.data, tokenizer, workspace)
+    drafter = drafter_for(recipe.data, tokenizer, workspace)
     return shown(rows[number], recipe.data, drafter)
 
 
@@ -119,9 +119,6 @@ def shown(row: Row, section: DataSection, drafter: Drafter) -> ShownRow:
     where = f"{row.file}:{row.line}"
     template = drafter.template.name if drafter.template else "none"
     empty = Rendering("", (), False, ())
-    stop_ids = frozenset(
-        drafter.tokenizer.added[text] for text in drafter.stops.texts if text in drafter.tokenizer.added
-    )
     if isinstance(conversation, RowProblem):
         return ShownRow(
             row.number,
@@ -134,7 +131,7 @@ def shown(row: Row, section: DataSection, drafter: Drafter) -> ShownRow:
             0,
             section.loss_on,
             template,
-            stop_ids,
+            frozenset(),
             conversation.cause,
         )
     batch = label_conversations([conversation], drafter, exact_encoder(drafter.tokenizer), align=True)
@@ -153,7 +150,7 @@ def shown(row: Row, section: DataSection, drafter: Drafter) -> ShownRow:
         len(tokens) if limit is None else min(len(tokens), limit),
         draft.loss.mode,
         template,
-        stop_ids,
+        drafter.tokenizer.control_ids & frozenset(batch.encoded.ids.tolist()),
         draft.problem,
     )
 
@@ -202,18 +199,18 @@ def _span_at(rendering: Rendering, span_starts: list[int], place: tuple[int, int
 
 
 @lru_cache(maxsize=4)
-def _opened_at(source: str, workspace: Path | None, section: str, _state: tuple[Any, ...]) -> Rows:
-    return read_rows(source, workspace, DataSection.model_validate_json(section))
+def _opened_at(source: str, workspace: Path | None, config: str, split: str, _state: tuple[Any, ...]) -> Rows:
+    return read_rows(source, workspace, DataSection(source=source, config=config, split=split))
 
 
-def _opened(source: str, workspace: Path | None, section: DataSection) -> Rows:
-    """The source's rows, opened once while its file does not change."""
+def opened(source: str, workspace: Path | None, section: DataSection) -> Rows:
+    """The source's rows, opened once while its file does not change. Labels and templates play no part."""
     path = (workspace or Path.cwd()) / Path(source).expanduser()
     state: tuple[Any, ...] = ()
     if path.is_file():
         stat = path.stat()
         state = (stat.st_size, stat.st_mtime_ns)
-    return _opened_at(source, workspace, section.model_dump_json(), state)
+    return _opened_at(source, workspace, section.config, section.split, state)
 
 
 @lru_cache(maxsize=8)
@@ -221,6 +218,7 @@ def _drafter_of(section: str, tokenizer: Tokenizer, template: Any) -> Drafter:
     return Drafter(DataSection.model_validate_json(section), tokenizer, template)
 
 
-def _drafter(section: DataSection, tokenizer: Tokenizer, workspace: Path | None) -> Drafter:
+def drafter_for(section: DataSection, tokenizer: Tokenizer, workspace: Path | None) -> Drafter:
+    """A drafter, kept with the shapes it has met, while section, tokenizer and template stay the same."""
     template = choose_template(section.template, tokenizer, workspace)
     return _drafter_of(section.model_dump_json(), tokenizer, template)

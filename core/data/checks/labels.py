@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from core.data.checks.facts import ModelFacts, Note, RowFacts, shown
+from core.data.rowpass import cut_length
 from core.data.types import IGNORED, Span
 
 _MASKED_ROLES = ("user", "system", "developer")
@@ -158,8 +159,8 @@ def _everything(facts: RowFacts) -> Iterator[Note]:
 
 
 def _cut(facts: RowFacts, model: ModelFacts) -> Iterator[Note]:
-    limit = model.section.max_length
-    if len(facts.ids) <= limit:
+    limit = cut_length(model.section)
+    if limit is None or len(facts.ids) <= limit:
         return
     lost, kept = int(facts.trained[limit:].sum()), int(facts.trained[:limit].sum())
     if lost and not kept:

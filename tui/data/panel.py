@@ -1,0 +1,250 @@
+"""The Data panel: every row with its tokens and labels, the findings over the set, and its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import ClassVar, Literal, get_args
+
+import numpy as np
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.timer import Timer
+from textual.widget import Widget
+
+from core.recipe import LossOn, RecipeError
+from tui.data.checker import Checker
+from tui.data.figures import FiguresView
+from tui.data.findings import FindingList, FindingsView
+from tui.data.rows_tab import SORTS, RowsTab
+from tui.deck import Deck
+from tui.messages import RecipeChanged
+from tui.panel import Command, Panel
+from tui.widgets.bars import Bar, Part
+from tui.widgets.row_list import MARKS, RowList
+from tui.widgets.text import cut, visible
+
+Tab = Literal["rows", "findings", "figures"]
+MODES: tuple[LossOn, ...] = ("assistant", "last", "completion", "all", "flags")
+# Larger sets are checked when they are asked for: a check takes about a second per thousand rows.
+CHECKED_UNASKED_ROWS = 50_000
+CHECK_AFTER_SECONDS = 0.7
+
+
+class DataPanel(Panel):
+    """Three tabs: rows, findings, figures. The check of the whole set runs beside them."""
+
+    HELP = """
+    What will be trained, row by row and over the whole set. The trainer gets exactly the rows shown here.
+
+    Rows: tab goes from the list to the tokens. v shows the conversation or the raw record. m takes the next
+    loss mode, c lays another mode or template beside this one. / finds text, : goes to a row number, s sorts,
+    n and N go through the rows of a finding. Escape shows all rows again.
+
+    f shows the findings over the set, w the figures, r the rows.
+    """
+    SCOPED_CSS = False  # the width class is on the screen above
+    DEFAULT_CSS = """
+    DataPanel #findings, DataPanel #figures { display: none; }
+    DataPanel FiguresView { padding: 0 1; }
+    .-wide DataPanel FindingList { width: 46; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f", "tab('findings')", "findings"),
+        Binding("w", "tab('figures')", "figures"),
+        Binding("r,escape", "tab('rows')", "rows"),
+        Binding("m", "mode", "loss mode", show=False),
+        Binding("ctrl+r", "check", "check the set", show=False),
+        Binding("x", "stop_check", "stop the check", show=False),
+    ]
+
+    def __init__(self, deck: Deck) -> None:
+        super().__init__(deck)
+        self.tab: Tab = "rows"
+        self.checking = ""
+        self.opened = False
+        self._check_timer: Timer | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Bar(id="tabs")
+        yield RowsTab(self.deck, id="rows")
+        yield FindingsView(id="findings")
+        yield FiguresView(id="figures")
+        yield Checker()
+
+    @property
+    def rows(self) -> RowsTab:
+        return self.query_one(RowsTab)
+
+    def on_mount(self) -> None:
+        self._show_tab()
+
+    def shown(self) -> None:
+        if not self.opened:
+            self.opened = True
+            self.call_after_refresh(self.rows.open_source)  # its own parts are there by then
+
+    def focus_main(self) -> None:
+        mains: dict[Tab, type[Widget]] = {"rows": RowList, "findings": FindingList, "figures": FiguresView}
+        for main in self.query(mains[self.tab]):
+            main.focus()
+
+    def on_recipe_changed(self, message: RecipeChanged) -> None:
+        before, after = message.before, message.after
+        if (before.model, before.data.source, before.data.config, before.data.split, before.data.columns) != (
+            after.model, after.data.source, after.data.config, after.data.split, after.data.columns,
+        ):  # fmt: skip
+            self.query_one(Checker).stop()
+            self.query_one(FindingsView).show(())
+            self.rows.open_source()
+        elif before.data != after.data or before.training.seed != after.training.seed:
+            self.rows.relabel()
+            self._check_soon(self.rows.query_one(RowList).total)
+        self._show_bar()
+
+    # Tabs
+
+    def action_tab(self, tab: Tab) -> None:
+        self.tab = tab
+        self._show_tab()
+        self.focus_main()
+        if tab != "rows" and self.rows.report is None and not self.query_one(Checker).running:
+            self.action_check()
+
+    def why_not(self, action: str) -> str:
+        if action == "stop_check" and not any(checker.running for checker in self.query(Checker)):
+            return "no check is running"
+        return "the rows are shown" if action == "tab('rows')" and self.tab == "rows" else ""
+
+    def _show_tab(self) -> None:
+        for name in get_args(Tab):
+            self.query_one(f"#{name}").display = name == self.tab
+        self._show_bar()
+        self.refresh_bindings()
+
+    def on_rows_tab_changed(self, message: RowsTab.Changed) -> None:
+        self._show_bar()
+
+    def action_mode(self) -> None:
+        current = self.deck.recipe.data.loss_on
+        after = MODES[(MODES.index(current) + 1) % len(MODES)] if current in MODES else MODES[0]
+        self._change({"data.loss_on": after})
+
+    def _change(self, changes: dict[str, object]) -> None:
+        try:
+            self.change_recipe(changes)
+        except RecipeError as error:
+            self.refuse(str(error))
+
+    # The whole set
+
+    def on_rows_tab_opened(self, message: RowsTab.Opened) -> None:
+        self._check_soon(message.total)
+
+    def _check_soon(self, rows: int) -> None:
+        """Check the set a moment after the last change, if it is small enough to be checked unasked."""
+        if self._check_timer is not None:
+            self._check_timer.stop()
+        if rows <= CHECKED_UNASKED_ROWS:
+            self._check_timer = self.set_timer(CHECK_AFTER_SECONDS, self.action_check)
+        else:
+            self.checking = f"{rows:,} rows; ctrl+r checks them"
+
+    def action_check(self) -> None:
+        self.checking = "checking …"
+        self.query_one(FindingsView).say("checking every row …")
+        self.query_one(Checker).start(self.deck.recipe, self.deck.workspace.root)
+        self._show_bar()
+
+    def action_stop_check(self) -> None:
+        if not self.refused("stop_check"):
+            self.query_one(Checker).stop()
+            self.checking = "check stopped; ctrl+r checks again"
+            self._show_bar()
+
+    def on_checker_told(self, message: Checker.Told) -> None:
+        told = message.progress
+        self.checking = f"checking {told.done:,} of {told.total:,}, {told.eta_seconds:.0f} s left"
+        self._show_bar()
+
+    def on_checker_failed(self, message: Checker.Failed) -> None:
+        self.checking = "the check failed"
+        self.query_one(FindingsView).say(message.what)
+        self._show_bar()
+
+    def on_checker_done(self, message: Checker.Done) -> None:
+        self.checking = ""
+        self.query_one(FindingsView).show(message.report.findings)
+        self.query_one(FiguresView).open(message.report, self.deck.recipe)
+        self.rows.put_report(message.report)
+        self._show_bar()
+
+    def on_finding_list_chosen(self, message: FindingList.Chosen) -> None:
+        finding = message.finding
+        if not finding.rows:
+            self.refuse("this one is about the whole set, not about single rows")
+            return
+        self.action_tab("rows")
+        self.rows.list_only(np.asarray(finding.rows, dtype=np.int64), finding.code, finding)
+
+    def on_figures_view_chosen(self, message: FiguresView.Chosen) -> None:
+        self._change({"data.max_length": message.max_length})
+
+    # The bar above
+
+    def on_resize(self) -> None:
+        self._show_bar()
+
+    def _show_bar(self) -> None:
+        parts: list[Part] = []
+        titles = (
+            ("rows", "r", "Rows"),
+            ("findings", "f", f"Findings{self._counts()}"),
+            ("figures", "w", "Figures"),
+        )
+        for tab, key, title in titles:
+            click = f"app.press('{key}')"
+            parts.append(Part(f" {key} ", "key", click))
+            parts.append(Part(f"{title} ", "current" if tab == self.tab else "", click))
+        room = max(self.size.width - sum(len(part.text) for part in parts) - 2, 0)
+        told = self.checking or self._setting()
+        self.query_one("#tabs", Bar).put(0, [*parts, Part("  " + cut(visible(told), room), "muted")])
+
+    def _counts(self) -> str:
+        report = self.rows.report
+        if report is None:
+            return ""
+        counts = {
+            mark: sum(item.severity == name for item in report.findings) for name, mark in MARKS.items()
+        }
+        return "".join(f" {mark}{count}" for mark, count in counts.items() if count)
+
+    def _setting(self) -> str:
+        """Mode and length, what is beside it, and which rows are listed."""
+        rows, data = self.rows, self.deck.recipe.data
+        mode = rows.row.loss_on if rows.row else data.loss_on
+        beside = f" beside {rows.compared}" if rows.compared else ""
+        order = rows.order if rows.order != SORTS[0] else ""
+        listed = f"  {rows.choice or order}" if rows.choice or order else ""
+        return f"loss on {mode}{beside}  max {data.max_length:,}{listed}"
+
+    def commands(self) -> Iterable[Command]:
+        for mode in ("auto", *MODES):
+            yield (
+                f"data: loss on {mode}",
+                "which tokens are trained",
+                partial(self._change, {"data.loss_on": mode}),
+            )
+        for name in ("model", "trl-training"):
+            yield (
+                f"data: template {name}",
+                "the chat template",
+                partial(self._change, {"data.template": name}),
+            )
+        yield "data: check the set", "every finding, again", self.action_check
+        yield "data: find rows", "that hold a text", partial(self._ask, "find")
+        yield "data: go to row", "by its number", partial(self._ask, "row")
+
+    def _ask(self, what: Literal["find", "row"]) -> None:
+        self.action_tab("rows")
+        self.rows.action_ask(what)

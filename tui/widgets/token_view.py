@@ -1,0 +1,256 @@
+"""A row's tokens, drawn line by line: what is trained can be told from what is not, in colour and without.
+
+Trained tokens are bold and underlined on a coloured ground, masked ones plain. Special tokens stand in a box,
+what max_length cuts off is struck through, white space and control characters are visible. A cursor moves
+token by token; `TokenView.Moved` tells where it is.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from core.data.types import IGNORED, Token
+from tui.widgets.layers import layered
+from tui.widgets.text import fit
+from tui.widgets.token_layout import Layout, Piece, lay_out
+
+_ROLES = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system", "tool": "tool"}
+
+
+class TokenView(Widget, can_focus=True):
+    """`show(tokens, kept, special)` shows a row; tokens from `kept` on are cut off."""
+
+    HELP = """
+    Bold and underlined: trained. Plain: not trained. ▏box▕: a special token. Struck: cut by max_length.
+    · is a blank, ⏎ a new line. Left and right go token by token; the lines below say why.
+    """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "trained", "masked", "special", "cut", "cursor", "ids", "muted", "user", "assistant", "system", "tool",
+    }  # fmt: skip
+    DEFAULT_CSS = """
+    TokenView { width: 1fr; height: 1fr; }
+    TokenView .trained { background: $success-muted; color: $text-success; text-style: bold underline; }
+    TokenView .masked { color: $foreground 75%; }
+    TokenView .special { color: $accent; }
+    TokenView .cut { color: $foreground 50%; text-style: strike; }
+    TokenView .cursor { color: $block-cursor-foreground; background: $block-cursor-background; }
+    TokenView .ids { color: $foreground 60%; }
+    TokenView .muted { color: $foreground 60%; text-style: italic; }
+    TokenView .user { color: $primary; }
+    TokenView .assistant { color: $text-success; }
+    TokenView .system { color: $warning; }
+    TokenView .tool { color: $secondary; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("right,l", "step(1)", "next token", show=False),
+        Binding("left,h", "step(-1)", "token before", show=False),
+        Binding("down,j", "line(1)", "line down", show=False),
+        Binding("up,k", "line(-1)", "line up", show=False),
+        Binding("pagedown,space", "page(1)", "page down", show=False),
+        Binding("pageup,b", "page(-1)", "page up", show=False),
+        Binding("g,home", "edge(0)", "first token", show=False),
+        Binding("G,end", "edge(1)", "last token", show=False),
+        Binding("t", "next_trained", "next trained", show=False),
+        Binding("i", "switch('ids')", "ids"),
+        Binding("o", "switch('only_trained')", "only trained"),
+        Binding("u", "switch('roles')", "role colours", show=False),
+    ]
+
+    class Moved(Message):
+        """The cursor is on another token; None where there is none."""
+
+        def __init__(self, index: int | None, token: Token | None) -> None:
+            super().__init__()
+            self.index = index
+            self.token = token
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.tokens: tuple[Token, ...] = ()
+        self.kept = 0
+        self.cursor = 0
+        self.ids = False
+        self.only_trained = False
+        self.roles = False
+        self.layout_lines = Layout((), ())
+        self._special: frozenset[int] = frozenset()
+        self._empty = ""
+        self._shown: list[int] = []
+        self._top = 0
+        self._ready_styles: dict[tuple[str, ...], Style] = {}
+
+    def show(self, tokens: tuple[Token, ...], kept: int, special: frozenset[int], *, empty: str = "") -> None:
+        """Show a row's tokens, the cursor on the first trained one; `empty` is said where there are none."""
+        same = len(tokens) == len(self.tokens) and all(
+            a.id == b.id for a, b in zip(tokens, self.tokens, strict=True)
+        )
+        self.tokens, self.kept, self._special, self._empty = tokens, kept, special, empty
+        if not same:
+            self.cursor = next((i for i, token in enumerate(tokens) if token.label != IGNORED), 0)
+        self._lay_out()
+
+    # Moving
+
+    def action_step(self, tokens: int) -> None:
+        if self._shown:
+            place = self._place_of(self.cursor) + tokens
+            self._move(self._shown[min(max(place, 0), len(self._shown) - 1)])
+
+    def action_line(self, lines: int) -> None:
+        self._to_line(self.layout_lines.line_of(self.cursor) + lines)
+
+    def action_page(self, pages: int) -> None:
+        self.action_line(pages * max(self._page_lines - 1, 1))
+
+    def action_edge(self, end: int) -> None:
+        if self._shown:
+            self._move(self._shown[-1] if end else self._shown[0])
+
+    def action_next_trained(self) -> None:
+        """The first trained token after the next masked one, or the first of the row."""
+        after = next((i for i in range(self.cursor, len(self.tokens)) if self.tokens[i].label == IGNORED), 0)
+        start = next((i for i in range(after, len(self.tokens)) if self.tokens[i].label != IGNORED), None)
+        if start is None:
+            start = next((i for i, token in enumerate(self.tokens) if token.label != IGNORED), None)
+        if start is not None:
+            self._move(start)
+
+    def action_switch(self, what: str) -> None:
+        setattr(self, what, not getattr(self, what))
+        self._lay_out()
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        event.stop()
+        self.action_line(3)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        event.stop()
+        self.action_line(-3)
+
+    def on_click(self, event: events.Click) -> None:
+        line = self._top + event.y // self._rows_per_line
+        if line >= len(self.layout_lines.lines):
+            return
+        x = 0
+        for piece in self.layout_lines.lines[line]:
+            x += piece.cells
+            if event.x < x:
+                self._move(piece.index)
+                return
+
+    def _to_line(self, line: int) -> None:
+        if self.layout_lines.lines:
+            line = min(max(line, 0), len(self.layout_lines.lines) - 1)
+            self._move(self.layout_lines.lines[line][0].index)
+
+    def _move(self, index: int) -> None:
+        """Put the cursor on a token and repaint the lines that change."""
+        before, self.cursor = self.cursor, index
+        top = self._top
+        self._keep_in_view()
+        if self._top != top:
+            self.refresh()
+        else:
+            for line in {self.layout_lines.line_of(before), self.layout_lines.line_of(index)}:
+                height = self._rows_per_line
+                self.refresh(Region(0, (line - self._top) * height, self.size.width, height * 2))
+        self._tell()
+
+    def _place_of(self, index: int) -> int:
+        from bisect import bisect_left
+
+        return min(bisect_left(self._shown, index), max(len(self._shown) - 1, 0))
+
+    # Layout
+
+    @property
+    def _rows_per_line(self) -> int:
+        return 2 if self.ids else 1
+
+    @property
+    def _page_lines(self) -> int:
+        return max(self.size.height // self._rows_per_line, 1)
+
+    def on_resize(self) -> None:
+        self._lay_out()
+
+    def notify_style_update(self) -> None:
+        self._ready_styles.clear()
+        super().notify_style_update()
+
+    def _lay_out(self) -> None:
+        self._shown = [
+            index
+            for index, token in enumerate(self.tokens)
+            if not self.only_trained or token.label != IGNORED
+        ]
+        if self._shown and self.cursor not in range(len(self.tokens)):
+            self.cursor = 0
+        if self._shown and self.only_trained:
+            self.cursor = self._shown[self._place_of(self.cursor)]
+        width = max(self.size.width, 1)
+        self.layout_lines = lay_out(self.tokens, self._shown, width, self._special, ids=self.ids)
+        self._keep_in_view()
+        self.refresh()
+        self._tell()
+
+    def _keep_in_view(self) -> None:
+        line, page = self.layout_lines.line_of(self.cursor), self._page_lines
+        last = max(len(self.layout_lines.lines) - page, 0)
+        if line < self._top:
+            self._top = line
+        elif line >= self._top + page:
+            self._top = line - page + 1
+        self._top = min(max(self._top, 0), last)
+
+    def _tell(self) -> None:
+        token = self.tokens[self.cursor] if self._shown else None
+        self.post_message(self.Moved(self.cursor if token else None, token))
+
+    # Drawing
+
+    def render_line(self, y: int) -> Strip:
+        line, below = divmod(y, self._rows_per_line)
+        number = self._top + line
+        width = self.size.width
+        if not self.layout_lines.lines:
+            return Strip([Segment(fit(self._empty if y == 0 else "", width), self._style("muted"))])
+        if number >= len(self.layout_lines.lines):
+            return Strip.blank(width, self.rich_style)
+        pieces = self.layout_lines.lines[number]
+        segments = [
+            self._id_segment(piece) if below else Segment(piece.text, self._style(*self._names(piece)))
+            for piece in pieces
+        ]
+        return Strip(segments).adjust_cell_length(width, self.rich_style)
+
+    def _id_segment(self, piece: Piece) -> Segment:
+        return Segment(fit(str(self.tokens[piece.index].id), piece.cells), self._style("ids"))
+
+    def _names(self, piece: Piece) -> tuple[str, ...]:
+        token = self.tokens[piece.index]
+        names = ["masked" if token.label == IGNORED else "trained"]
+        if self.roles and token.role in _ROLES:
+            names.append(_ROLES[token.role])
+        if token.id in self._special:
+            names.append("special")
+        if piece.index >= self.kept:
+            names.append("cut")
+        if piece.index == self.cursor:
+            names.append("cursor")
+        return tuple(names)
+
+    def _style(self, *classes: str) -> Style:
+        """The styles laid over one another, kept until the theme changes."""
+        if classes not in self._ready_styles:
+            self._ready_styles[classes] = layered(self, *classes)
+        return self._ready_styles[classes]
