@@ -173,6 +173,9 @@ def _launch_rules(recipe: Recipe) -> list[BrokenRule]:
     return broken
 
 
+TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
+
+
 def missing_here(recipe: Recipe) -> list[BrokenRule]:
     """What the recipe names and this machine lacks. Not checked on reading: a plan may be for another machine."""
     missing = []
@@ -210,6 +213,15 @@ def missing_here(recipe: Recipe) -> list[BrokenRule]:
                 'pip install deepspeed, or use launch.strategy = "fsdp"',
             )
         )
+    for tracker in recipe.training.report_to:
+        if tracker in TRACKERS and not _installed(TRACKERS[tracker]):
+            missing.append(
+                BrokenRule(
+                    "training.report_to",
+                    f"{tracker} is not installed here",
+                    f"pip install {TRACKERS[tracker]}, or take it out of training.report_to",
+                )
+            )
     return missing
 
 

@@ -147,6 +147,10 @@ class Reporter(TrainerCallback):
     ) -> None:
         self._clock = time.monotonic()
 
+    def restart_clock(self) -> None:
+        """What happened since the last step was not training."""
+        self._clock = time.monotonic()
+
     def checkpoint(self, whole: Checkpoint) -> None:
         path = whole.path.relative_to(self.trainer.run.folder)
         self.events.write("checkpoint", step=whole.step, path=str(path), bytes=whole.bytes, verified=True)

@@ -35,7 +35,9 @@ from core.train.controller import Controller, Heartbeat, end_with_launcher
 from core.train.loading import attention, load_base, load_tokenizer
 from core.train.probe import ProbeFirst
 from core.train.reporter import Reporter
+from core.train.samples import Samples
 from core.train.signals import StopSignals
+from core.train.trackers import guard_trackers
 from core.train.trainer import RunTrainer
 from core.train.tuner import adapter_config, cast_adapter, counts, train_last_layers
 from core.workspace import write_json_atomically
@@ -85,7 +87,10 @@ def train(run: Run, *, resume: bool, signals: StopSignals) -> int:
         reporter = Reporter(
             events, trainer, stop_on=session.recipe.training.stop_on, stop=controller.ask_to_stop
         )
+        guard_trackers(trainer, reporter.warn)
         trainer.add_callback(reporter)
+        if session.recipe.training.sample_steps and first and world_size() == 1:
+            trainer.add_callback(samples_of(session, trainer, reporter))
         trainer.add_callback(controller)
         checkpoint = find_checkpoint(run, first) if resume else None
         describe(session, trainer)
@@ -183,6 +188,13 @@ def load_data(session: Session) -> tuple[datasets.Dataset, datasets.Dataset | No
         raise TunedeckError(f"the prepared data cannot be read: {error}", where=named["folder"]) from error
 
 
+def samples_of(session: Session, trainer: RunTrainer, reporter: Reporter) -> Samples:
+    training = session.recipe.training
+    return Samples(
+        trainer, reporter, training.sample_prompts, session.recipe.chat.system, training.sample_steps
+    )
+
+
 def find_checkpoint(run: Run, first: bool) -> tuple[Path, int] | None:
     """The newest whole checkpoint; what a killed trainer left half written is cleared away."""
     if first:
@@ -204,6 +216,7 @@ def describe(session: Session, trainer: RunTrainer) -> None:
         total=total,
         trainable_dtypes=measure.trainable_dtypes(trainer.model),
         pad_token=trainer.processing_class.pad_token,
+        steps=session.recipe.steps(len(trainer.train_dataset)),
         planned_peak_bytes=session.identity.get("planned_peak_bytes"),
     )
 
