@@ -53,8 +53,9 @@ class Probe:
             )
         if self.own_loss > 1.2 * math.log(vocabulary):
             odd.append(
-                f"the loss starts at {self.own_loss:.2f}, worse than guessing ({math.log(vocabulary):.2f}): "
-                "the template or the tokenizer is not this model's, or its weights are random"
+                f"the loss starts at {self.own_loss:.2f}, above that of guessing ({math.log(vocabulary):.2f}): "
+                "the model is sure of other answers. Right if the data goes against its habit; "
+                "if it should not, compare template and tokenizer with the model's own"
             )
         return odd
 

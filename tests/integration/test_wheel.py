@@ -44,19 +44,18 @@ def test_every_file_that_is_tracked_is_in_the_wheel(wheel: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_installed_wheel_trains_from_a_folder_with_its_own_core(wheel: Path, tmp_path: Path) -> None:
-    """Three steps of the real demo with the wheel's files alone; the libraries are those of the tests."""
-    installed, workspace = tmp_path / "installed", tmp_path / "workspace"
-    zipfile.ZipFile(wheel).extractall(installed)
+def test_the_wheel_in_an_empty_environment_trains_from_a_folder_with_its_own_core(
+    wheel: Path, tmp_path: Path
+) -> None:
+    """Three steps of the real demo, with nothing installed but the wheel and what it asks for."""
+    tunedeck = _empty_environment(tmp_path / "venv", wheel) / "tunedeck"
+    workspace = tmp_path / "workspace"
     (workspace / "core").mkdir(parents=True)
     (workspace / "core" / "__init__.py").write_text("raise SystemExit('the wrong core was imported')\n")
     run = subprocess.run(
-        [
-            *(sys.executable, "-P", "-c", "from tui.cli import main; main()"),
-            *("demo", "--headless", "--json", "--set", "training.max_steps=3"),
-        ],
+        [tunedeck, "demo", "--headless", "--json", "--set", "training.max_steps=3"],
         cwd=workspace,
-        env={**os.environ, "PYTHONPATH": str(installed), "CUDA_VISIBLE_DEVICES": ""},
+        env=_own_environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -67,3 +66,27 @@ def test_the_installed_wheel_trains_from_a_folder_with_its_own_core(wheel: Path,
     assert Path(outcome["run"]).parent == workspace / "runs"
     assert outcome["scores"]["base_repeats"] >= 0.95
     assert outcome["scores"]["adapter_off_repeats"] == outcome["scores"]["base_repeats"]
+
+
+def _empty_environment(folder: Path, wheel: Path) -> Path:
+    """A new environment with the wheel in it, in the versions the tests run with; its folder of programs."""
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    pip = [folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "install", "-q"]
+    constraints = ROOT / "constraints.txt"
+    torch = next(line for line in constraints.read_text().splitlines() if line.startswith("torch=="))
+    for wanted in (torch, str(wheel)):
+        done = subprocess.run(
+            [*pip, "-c", constraints, wanted],
+            env=_own_environment(),
+            capture_output=True,
+            text=True,
+            timeout=500,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+    return folder / "bin"
+
+
+def _own_environment() -> dict[str, str]:
+    """Without PYTHONPATH: what it names would count as installed."""
+    return {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
