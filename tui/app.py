@@ -279,7 +279,7 @@ class DeckApp(App[None]):
 
     def _show_header(self) -> None:
         for header in self.query(Header):
-            recipe = self.deck.recipe_file.name + (" (not saved)" if self.deck.unsaved else "")
+            recipe = self.deck.recipe_file.name + (" *" if self.deck.unsaved else "")
             place = str(self.deck.workspace.root).replace(str(Path.home()), "~", 1)
             header.tell(visible(place), visible(recipe), self.last.device, self.last.run)
             header.panels([(spec.key, spec.name, spec.title) for spec in self.specs], self.current)

@@ -88,7 +88,7 @@ async def test_a_recipe_change_reaches_every_panel_and_the_header(pilot) -> None
     await pilot.press("a")
     await until(pilot, lambda: app.mounted["second"].told)
     assert app.mounted["first"].told == app.mounted["second"].told == [(16, 8)]
-    assert "recipe.toml (not saved)" in app.query_one(Header).text()
+    assert "recipe.toml *" in app.query_one(Header).text()
     with pytest.raises(RecipeError):
         app.panel.change_recipe({"tuner.rank": -1})
     assert app.deck.recipe.tuner.rank == 8
@@ -101,7 +101,7 @@ async def test_saving_writes_the_recipe_and_leaving_unsaved_asks(pilot) -> None:
     await pilot.press("n")
     await pilot.press("ctrl+s")
     assert read_recipe(app.deck.recipe_file).tuner.rank == 8
-    assert "not saved" not in app.query_one(Header).text()
+    assert "*" not in app.query_one(Header).text()
     await pilot.press("q")
     assert not app.is_running or app._exit
 

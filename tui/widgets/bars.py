@@ -1,4 +1,4 @@
-"""The two bars of the shell: a header of two lines and a footer of one, drawn line by line.
+"""The bars of the shell: a header of two lines and a footer of one, drawn line by line.
 
 Both have a fixed size and repaint only a line whose text has changed, so an idle app sends nothing.
 """
@@ -12,6 +12,8 @@ from typing import ClassVar
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
@@ -93,25 +95,43 @@ def _changed_cells(old: Sequence[Part], new: Sequence[Part]) -> tuple[int, int]:
     return start, max(ends)
 
 
-class Header(Bar):
-    """Workspace and recipe on the left, devices and run on the right; below, the panels."""
+class Header(Vertical):
+    """Workspace and recipe on the left, devices and run on the right; below, the panels.
 
-    def __init__(self) -> None:
-        super().__init__(lines=2)
+    Three bars, because the screen repaints a bar from its left end: what changes often stands alone.
+    """
+
+    DEFAULT_CSS = """
+    Header { height: 2; }
+    Header Horizontal { height: 1; }
+    Header #place { width: 1fr; }
+    Header #now { width: 46; }
+    """
+
+    def compose(self) -> ComposeResult:
+        with Horizontal():
+            yield Bar(id="place")
+            yield Bar(id="now")
+        yield Bar(id="tabs-of-panels")
+
+    def text(self, line: int = 0) -> str:
+        """What a line says, without styles."""
+        bars = [bar.text() for bar in self.query(Bar)]
+        return bars[0] + bars[1] if line == 0 else bars[2]
 
     def tell(self, workspace: str, recipe: str, device: Part, run: Part) -> None:
-        """Fill the first line. The left side yields when there is not room for all."""
-        right = [part for part in (device, run) if part.text]
-        right_cells = sum(cell_len(part.text) + 3 for part in right)
-        room = max(self.size.width - right_cells - len(" tunedeck  ") - 4, 0)
+        """Fill the first line. Names yield when there is not room for all."""
+        place, now = self.query_one("#place", Bar), self.query_one("#now", Bar)
+        room = max(place.size.width - len(" tunedeck   "), 0)
         recipe = cut(recipe, room)
-        place = cut_left(workspace, room - cell_len(recipe))
-        left = [Part(" tunedeck ", "name"), Part(f" {place}", "muted"), Part(f"  {recipe}")]
-        gap = self.size.width - sum(cell_len(part.text) for part in left) - right_cells
-        parts = [*left, Part(" " * max(gap, 1))]
+        folder = cut_left(workspace, room - cell_len(recipe))
+        place.put(0, [Part(" tunedeck ", "name"), Part(f" {folder}", "muted"), Part(f" {recipe}")])
+        right = [part for part in (device, run) if part.text]
+        gap = now.size.width - sum(cell_len(part.text) for part in right) - 2 * len(right)
+        parts = [Part(" " * max(gap, 0))]
         for part in right:
-            parts += [part, Part("   ")]
-        self.put(0, parts)
+            parts += [Part(" "), part, Part(" ")]
+        now.put(0, parts)
 
     def panels(self, titles: Sequence[tuple[str, str, str]], current: str) -> None:
         """Fill the second line: (key, name, title) of each panel; the current one is underlined."""
@@ -122,7 +142,7 @@ class Header(Bar):
                 parts.append(Part(f" {key} {title} ", "current", click))
             else:
                 parts += [Part(f" {key} ", "key", click), Part(f"{title} ", "", click)]
-        self.put(1, parts)
+        self.query_one("#tabs-of-panels", Bar).put(0, parts)
 
 
 class Footer(Bar):

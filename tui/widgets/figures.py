@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.cells import cell_len
+
 from tui.widgets.bars import Bar, Part
-from tui.widgets.text import fit
+from tui.widgets.text import cut, fit
 
 COLUMN_CELLS = 26
 NAME_CELLS = 11
@@ -40,5 +42,7 @@ class Figures(Bar):
             parts: list[Part] = []
             for name, value, style in self.values[y * columns : (y + 1) * columns]:
                 parts.append(Part(fit(f" {name}", NAME_CELLS), "muted"))
-                parts.append(Part(fit(value, cells - NAME_CELLS), style))
+                value = cut(value, cells - NAME_CELLS)
+                parts.append(Part(value, style))
+                parts.append(Part(" " * (cells - NAME_CELLS - cell_len(value))))
             self.put(y, parts)

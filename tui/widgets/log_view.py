@@ -1,7 +1,8 @@
 """The tail of a growing log file: drawn line by line, read in a thread, with search and bounded memory.
 
 Only the lines in view are held; the file may have millions. New lines at the end are followed until the view
-is moved away from it. ANSI escapes in the file are shown as marks, never obeyed.
+is moved away from it; a full view jumps by half, because moving every row for every line would cost most of
+what the app sends. ANSI escapes in the file are shown as marks, never obeyed.
 """
 
 from __future__ import annotations
@@ -196,6 +197,7 @@ class _Reader:
         self._awake = threading.Event()
         self._ended = False
         self._first: int | None = None
+        self._followed = 0  # first line in view while the end is followed
         self._height = 0
         self._search: tuple[str, int, int] | None = None
         threading.Thread(target=self._run, daemon=True, name="log").start()
@@ -228,6 +230,13 @@ class _Reader:
             found = self._log.find(*search)
             self._view.post_message(LogView.Read(Page(0, 0, ()), found=found, missed=found is None))
             return
-        start = max(self._log.count - height, 0) if first is None else first
+        start = self._start_at_end(height) if first is None else first
         lines = tuple(visible(line) for line in self._log.lines(start, height))
         self._view.post_message(LogView.Read(Page(start, self._log.count, lines)))
+
+    def _start_at_end(self, height: int) -> int:
+        """The first line to show so that the last one is in view, moved as seldom as possible."""
+        count = self._log.count
+        if not count - height <= self._followed < max(count, 1):
+            self._followed = max(count - height // 2 - 1, 0) if self._followed else max(count - height, 0)
+        return self._followed
