@@ -91,7 +91,7 @@ class DeckApp(App[None]):
         self.specs = panels
         for spec in panels:
             self.bind(spec.key, f"show('{spec.name}')", description=spec.title, show=False)
-        self.current = start or (panels[0].name if panels else "")
+        self.current = start
         self.mounted: dict[str, Panel] = {}
         self.pulse: Pulse | None = None
         self.last = Pulsed()
@@ -131,6 +131,9 @@ class DeckApp(App[None]):
         from tui.pulse import Pulse
 
         self._read_other_themes()
+        self.pulse = Pulse(self.deck.workspace)
+        if not self.current:
+            self.current = self._first_panel(self.pulse)
         if self.current:
             panel = await self.show_panel(self.current)
             if self.first_message is not None:
@@ -138,8 +141,14 @@ class DeckApp(App[None]):
         if self.deck.recipe and self.deck.problem:
             self.notify(f"{self.deck.problem}\nShown here: the defaults.", severity="warning", timeout=15)
             self._show_header()
-        self.pulse = Pulse(self.deck.workspace)
         self.pulse.start(self)
+
+    def _first_panel(self, pulse: Pulse) -> str:
+        """A run that is at work is what one comes back for; else the first panel."""
+        names = [spec.name for spec in self.specs]
+        if "train" in names and pulse.newest() is not None:
+            return "train"
+        return names[0] if names else ""
 
     def on_unmount(self) -> None:
         if self.pulse is not None:

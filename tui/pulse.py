@@ -40,11 +40,12 @@ class Pulse:
         library = Nvml()
         while not self._stop.is_set():
             devices = read_devices(library, slow=False, processes=False)
-            app.post_message(Pulsed(device_part(devices), run_part(self._newest())))
+            app.post_message(Pulsed(device_part(devices), run_part(self.newest())))
             self._stop.wait(READ_SECONDS)
         library.close()
 
-    def _newest(self) -> RunState | None:
+    def newest(self) -> RunState | None:
+        """The newest run that has not ended."""
         states = (read_state(folder) for folder in reversed(run_folders(self.workspace)[-NEWEST_RUNS:]))
         return next((state for state in states if not state.ended), None)
 

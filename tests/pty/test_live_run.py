@@ -36,6 +36,8 @@ def workspace(tmp_path: Path):
 
 def test_a_run_is_started_watched_left_and_found(workspace: Workspace) -> None:
     with Terminal(folder=workspace.root) as terminal:
+        terminal.wait_for("q quit")
+        terminal.press("4")
         terminal.wait_for("r start a run")
         terminal.press("r")
         terminal.wait_for("yoda.jsonl")

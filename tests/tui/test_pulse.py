@@ -28,10 +28,10 @@ def test_the_fullest_gpu_is_shown_else_the_host() -> None:
 
 
 def test_the_newest_living_run_is_shown(tmp_path: Path) -> None:
-    assert run_part(Pulse(Workspace(tmp_path))._newest()) == NOTHING
+    assert run_part(Pulse(Workspace(tmp_path)).newest()) == NOTHING
     make_run(tmp_path, "20260101-110000-a", done=100)
     make_run(tmp_path, "20260101-120000-b", state="done", done=400)
-    assert run_part(Pulse(Workspace(tmp_path))._newest()).text == "● running 25%"
+    assert run_part(Pulse(Workspace(tmp_path)).newest()).text == "● running 25%"
 
 
 async def test_the_header_shows_them(tmp_path: Path, make_app) -> None:

@@ -10,7 +10,9 @@ from textual.widgets import Static
 
 from core.recipe import RecipeError, read_recipe
 from core.workspace import Workspace
+from tests.tui.runs import make_run
 from tests.tui.sample_panels import SAMPLES
+from tui.app import PANELS
 from tui.deck import open_deck
 from tui.help import HelpScreen
 from tui.widgets.bars import Footer, Header
@@ -170,6 +172,15 @@ async def test_a_broken_recipe_in_the_workspace_is_said_and_left_alone(tmp_path:
         await pilot.press("ctrl+s")
     assert (tmp_path / "recipe.toml").read_text() == "[tuner]\nrank = 'x'\n"
     assert read_recipe(tmp_path / "recipe-new.toml").tuner.rank == 8
+
+
+@pytest.mark.parametrize(("state", "first"), [("running", "train"), ("done", PANELS[0].name)])
+async def test_it_opens_on_a_run_that_is_at_work(tmp_path: Path, make_app, state: str, first: str) -> None:
+    make_run(tmp_path, state=state)
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.panel is not None)
+        assert app.current == first
 
 
 def test_a_named_recipe_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
