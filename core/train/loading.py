@@ -22,6 +22,20 @@ def load_tokenizer(folder: Path, recipe: Recipe) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def give_template(tokenizer: Any, folder: Path, recipe: Recipe, workspace: Path) -> None:
+    """Set the template the rows were rendered with, so that it is saved with the result and used in the chat."""
+    from core.data.templates import choose_template
+    from core.data.tokenizer import load_tokenizer as load_for_data
+
+    if recipe.data.template == "model":
+        return
+    plain = load_for_data(folder, trust_remote_code=recipe.model.trust_remote_code)
+    chosen = choose_template(recipe.data.template, plain, workspace)
+    if chosen is not None:
+        with_tools = {"default": chosen.text, "tool_use": chosen.tool_text}
+        tokenizer.chat_template = with_tools if chosen.tool_text else chosen.text
+
+
 def load_base(folder: Path, recipe: Recipe, *, on_cpu: bool) -> PreTrainedModel:
     """The base model in the recipe's dtype, attention and quantisation, on the device of this process.
 

@@ -32,7 +32,7 @@ from core.runs.out_of_memory import levers_of
 from core.train import measure
 from core.train.arguments import sft_arguments
 from core.train.controller import Controller, Heartbeat, end_with_launcher
-from core.train.loading import attention, load_base, load_tokenizer
+from core.train.loading import attention, give_template, load_base, load_tokenizer
 from core.train.probe import ProbeFirst
 from core.train.reporter import Reporter
 from core.train.samples import Samples
@@ -156,6 +156,7 @@ def build_trainer(session: Session) -> RunTrainer:
         on_cpu=session.on_cpu,
     )
     tokenizer = load_tokenizer(model_folder, recipe)
+    give_template(tokenizer, model_folder, recipe, Path(session.identity.get("workspace", ".")))
     model = load_base(model_folder, recipe, on_cpu=session.on_cpu)
     if recipe.tuner.method == "freeze":
         train_last_layers(model, recipe.tuner.train_last_layers)

@@ -10,11 +10,20 @@ from pathlib import Path
 
 import pytest
 
+from core.chat.load import load
+from core.chat.messages import Ask
+from core.chat.questions import questions, read_rows
+from core.chat.sampling import GREEDY
+from core.chat.speaker import Speaker
+from core.chat.subject import base_of, of_run
 from core.demo import paths
 from core.demo.headless import Finished
 from core.demo.score import Request, Scores, exact, read_requests
+from core.export.gguf import export_gguf
+from core.export.merge import merge
 from core.runs.folder import Run
 from core.runs.state import read_state
+from core.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -70,6 +79,34 @@ def test_it_says_what_it_does(finished: dict[str, object]) -> None:
     assert "Traceback" not in narration
     assert "leaked" not in narration
     assert set(finished) == {"scores", "run", "seconds", "loss", "narration"}
+
+
+@pytest.mark.slow
+def test_its_run_chats_merges_and_exports(finished: dict[str, object], tmp_path: Path) -> None:
+    """Base repeats, tuned speaks Yoda, the adapter off is the base token for token; merged and GGUF say the same."""
+    run = Run(Path(str(finished["run"])))
+    chosen = of_run(run, Workspace(run.folder.parent.parent))
+    tuned = Speaker(load(chosen, device="cpu"), lambda: False)
+    base = Speaker(load(base_of(chosen), device="cpu"), lambda: False)
+    rows = list(zip(read_requests(paths.HELD_OUT), read_requests(paths.REPEAT_HELD_OUT), strict=True))[:8]
+    asked = questions(read_rows(run.folder / "data" / "eval"))
+    yoda = plain = 0
+    for (request, repeat), question in zip(rows, asked, strict=False):
+        turns = tuple(request.prompt)
+        on = tuned.answer(Ask(1, "tuned", turns, sampling=GREEDY), lambda _: None)
+        off = tuned.answer(Ask(2, "base", turns, sampling=GREEDY), lambda _: None)
+        alone = base.answer(Ask(3, "base", turns, sampling=GREEDY), lambda _: None)
+        assert off.ids == alone.ids
+        assert on.proof.active and not off.proof.active and off.proof.first_step == alone.proof.first_step
+        assert on.prompt_ids == question.prompt_ids
+        yoda += on.text == request.answer
+        plain += off.text == repeat.answer
+    assert yoda >= 6 and plain >= 6
+
+    merged = merge(chosen, tmp_path / "merged")
+    assert merged.checks[0].max_difference < 1e-3 and merged.checks[0].same_choice == 1.0
+    file = export_gguf(chosen, tmp_path / "yoda.gguf", out_type="f32")
+    assert file.checks[0].max_difference < 1e-3 and file.notes == ()
 
 
 def test_exact_is_letter_by_letter() -> None:
