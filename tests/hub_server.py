@@ -10,6 +10,7 @@ ranges, gated repositories, missing things, rate limits, and connections cut in 
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import threading
@@ -34,6 +35,7 @@ class Repository:
     likes: int = 0
     licence: str = "apache-2.0"
     parameters: int = 0
+    private: bool = False
 
 
 @dataclass
@@ -45,6 +47,8 @@ class HubServer:
     cuts_left: int = 0
     limited: bool = False  # answer 429
     slow_seconds: float = 0.0  # before every 64 KiB of a file
+    role: str = "read"  # what `TOKEN` may do: read or write
+    lose_file: str = ""  # a path that a commit silently drops
     requests: list[tuple[str, str, str]] = field(default_factory=list)  # method, path, range
     tokens_seen: set[str] = field(default_factory=set)
 
@@ -94,6 +98,42 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer(body=True)
 
+    def do_POST(self) -> None:
+        """Make a repository, say how files are to be sent (all of them inside the commit), take a commit."""
+        parts = [unquote(part) for part in urlsplit(self.path).path.split("/") if part]
+        sent = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        self.hub.requests.append(("POST", "/".join(parts), ""))
+        if parts == ["api", "validate-yaml"]:
+            self._json({"warnings": [], "errors": []})
+        elif token != TOKEN or self.hub.role != "write":
+            self._fail(403, "")
+        elif parts == ["api", "repos", "create"]:
+            self._create(json.loads(sent))
+        elif "preupload" in parts:
+            files = [file["path"] for file in json.loads(sent)["files"]]
+            modes = [{"path": path, "uploadMode": "regular", "shouldIgnore": False} for path in files]
+            self._json({"files": modes})
+        elif "commit" in parts:
+            name = "/".join(parts[2:4])
+            for line in map(json.loads, sent.splitlines()):
+                if line["key"] == "file" and line["value"]["path"] != self.hub.lose_file:
+                    data = base64.b64decode(line["value"]["content"])
+                    self.hub.repositories[name].files[line["value"]["path"]] = data
+            url = f"{self.hub.url}/{name}/commit/{COMMIT}"
+            self._json({"success": True, "commitOid": COMMIT, "commitUrl": url})
+        else:
+            self._fail(404, "EntryNotFound")
+
+    def _create(self, wanted: dict[str, Any]) -> None:
+        name = f"{wanted.get('organization') or 'tester'}/{wanted['name']}"
+        if name in self.hub.repositories:
+            self._json({"url": f"{self.hub.url}/{name}"}, status=409)
+            return
+        private = wanted.get("private") or wanted.get("visibility") == "private"
+        self.hub.add(name, {}, private=bool(private))
+        self._json({"url": f"{self.hub.url}/{name}", "name": name})
+
     def _answer(self, *, body: bool) -> None:
         url = urlsplit(self.path)
         parts = [unquote(part) for part in url.path.split("/") if part]
@@ -120,7 +160,7 @@ class _Handler(BaseHTTPRequestHandler):
         if token != TOKEN:
             self._fail(401, "")
             return
-        access = {"auth": {"accessToken": {"displayName": "test", "role": "read"}}}
+        access = {"auth": {"accessToken": {"displayName": "test", "role": self.hub.role}}}
         self._json({"type": "user", "name": "tester", **access})
 
     def _search(self, query: dict[str, str]) -> None:
@@ -150,7 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
             "id": name,
             "modelId": name,
             "sha": COMMIT,
-            "private": False,
+            "private": repository.private,
             "gated": repository.gated,
             "downloads": repository.downloads,
             "likes": repository.likes,
@@ -240,8 +280,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self.connection.close()
 
-    def _json(self, value: Any, headers: dict[str, str] | None = None) -> None:
-        self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json", **(headers or {})})
+    def _json(self, value: Any, headers: dict[str, str] | None = None, *, status: int = 200) -> None:
+        self._send(
+            status, json.dumps(value).encode(), {"Content-Type": "application/json", **(headers or {})}
+        )
 
     def _fail(self, status: int, code: str) -> None:
         headers = (
@@ -253,7 +295,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: int, data: bytes, headers: dict[str, str]) -> None:
         self._head(status, len(data), headers)
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.wfile.write(data)
 
     def _head(self, status: int, length: int, headers: dict[str, str]) -> None:

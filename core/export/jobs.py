@@ -66,6 +66,24 @@ def script_named(*, named: str, root: Path, out: str = "", progress: Callable[[A
     return target
 
 
+def push_named(
+    *, named: str, root: Path, to: str, public: bool = False, progress: Callable[[Any], None]
+) -> Any:
+    """`push` for a folder that was exported, or for the adapter (or model) of what a person named."""
+    import tempfile
+
+    from core.export.adapter import export_adapter
+    from core.export.hub import push
+
+    chosen = subject(named, Workspace(root))
+    if chosen.adapter is None or chosen.run is None:
+        return push(chosen.adapter or chosen.model_folder, to, public=public, progress=progress)
+    with tempfile.TemporaryDirectory(prefix="tunedeck-") as folder:
+        progress("putting the adapter together")
+        exported = export_adapter(chosen, Path(folder) / "adapter")
+        return push(exported.folder, to, public=public, progress=progress)
+
+
 def place(chosen: Subject, root: Path, out: str, kind: str) -> Path:
     """Where an export goes: as named, else `exports/` of the run or of the workspace."""
     if out:

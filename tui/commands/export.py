@@ -26,6 +26,7 @@ def add_to(app: typer.Typer) -> None:
     exports.command("ollama")(ollama)
     exports.command("serve")(serve)
     exports.command("script")(script)
+    exports.command("hub")(hub)
     app.add_typer(exports, name="export")
 
 
@@ -119,6 +120,25 @@ def serve(ctx: typer.Context, named: Named, as_json: AsJson = False) -> None:
 def script(ctx: typer.Context, named: Named, out: Out = "") -> None:
     """One Python file that trains the same with transformers, PEFT and TRL, without tunedeck."""
     typer.echo(str(_job(ctx, "script_named", named=named, out=out)))
+
+
+def hub(
+    ctx: typer.Context,
+    named: Named,
+    to: Annotated[str, typer.Option("--to", metavar="OWNER/NAME", help="Name on the Hub.")],
+    public: Annotated[bool, typer.Option("--public", help="Open to all; private otherwise.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Push a run's adapter, or an exported folder, to the Hub; private unless --public.
+
+    Example: tunedeck export hub last --to me/yoda
+    """
+    done = _job(ctx, "push_named", named=named, to=to, public=public)
+    if as_json:
+        print_json(done.to_json())
+        return
+    typer.echo(done.url)
+    say(f"{done.files} files, {done.bytes / 2**20:.1f} MiB, {'private' if done.private else 'open to all'}")
 
 
 def _job(ctx: typer.Context, function: str, **arguments: Any) -> Any:
