@@ -10,7 +10,7 @@ between the trainer, which writes, and everything that watches, which only reads
 | probe       | rows, tokens, loss, seconds, peak_allocated_bytes, peak_rss_bytes                         |
 | step        | step, steps, epoch, loss, learning_rate, grad_norm, tokens, trained_tokens,               |
 |             | tokens_per_second, eta_seconds, allocated_bytes, reserved_bytes, peak_allocated_bytes,    |
-|             | peak_rss_bytes                                                                            |
+|             | peak_rss_bytes; eval_loss and best_eval_loss of the last evaluation                       |
 | eval        | step, eval_loss, tokens                                                                   |
 | sample      | step, prompt, answer                                                                      |
 | checkpoint  | step, path, bytes, verified                                                               |
@@ -96,8 +96,11 @@ def read_events(folder: Path, offset: int = 0) -> tuple[list[dict[str, Any]], in
     return parse_events(complete) if newline else [], offset + len(complete) + len(newline)
 
 
-def read_last_events(folder: Path, most_bytes: int) -> list[dict[str, Any]]:
-    """The events in the last `most_bytes` of the file, oldest first; a line cut by the limit is left out."""
+def newest_of_each_kind(folder: Path, most_bytes: int) -> list[dict[str, Any]]:
+    """The last event of every kind within the last `most_bytes` of the file, in the order they came.
+
+    A torn last line and a first line cut by the limit are left out.
+    """
     try:
         with (folder / FILE_NAME).open("rb") as file:
             size = file.seek(0, os.SEEK_END)
@@ -107,7 +110,11 @@ def read_last_events(folder: Path, most_bytes: int) -> list[dict[str, Any]]:
         return []
     if size > most_bytes:
         data = data.partition(b"\n")[2]
-    return parse_events(data.rpartition(b"\n")[0])
+    newest: dict[str, dict[str, Any]] = {}
+    for event in parse_events(data[: data.rfind(b"\n") + 1]):
+        newest.pop(event["kind"], None)  # so that the order is that of the last ones
+        newest[event["kind"]] = event
+    return list(newest.values())
 
 
 def parse_events(lines: bytes) -> list[dict[str, Any]]:

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from core.runs.events import read_last_events
+from core.runs.checkpoints import newest as newest_checkpoint
+from core.runs.events import newest_of_each_kind
 from core.runs.folder import Run
 from core.runs.identity import is_alive, is_here, process_from_json
 
@@ -17,8 +18,7 @@ ENDED: frozenset[str] = frozenset({"done", "stopped", "failed", "out_of_memory",
 HEARTBEAT_SECONDS = 5.0
 # On another host only the heartbeat can be seen. Network file systems show a change after up to a minute.
 SILENT_SECONDS = 90.0
-NEWEST_BYTES = 64 * 1024  # of the events: some 200 steps
-LOOK_BACK_BYTES = 1024 * 1024  # if the newest hold no evaluation yet
+NEWEST_BYTES = 32 * 1024  # of the events: some 70 steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +67,10 @@ def read_state(folder: Path) -> RunState:
     """How the run in this folder stands now. Never raises for a run that is half written."""
     run = Run(folder)
     identity = run.read_json(run.identity)
-    events = read_last_events(folder, NEWEST_BYTES)
-    if not any(event["kind"] == "eval" for event in events) and len(events) > 100:
-        events = read_last_events(folder, LOOK_BACK_BYTES)
-    newest = {event["kind"]: event for event in events}  # the last of each kind
-    step, evaluation = newest.get("step", {}), newest.get("eval", {})
+    events = newest_of_each_kind(folder, NEWEST_BYTES)
+    newest = {event["kind"]: event for event in events}
+    step = newest.get("step", {})
+    evaluation = newest.get("eval", step)  # a step repeats the last evaluation
     state, what, fix = _state(run, identity, events)
     end = newest.get("end", {}) if state in ENDED else {}
     notes, known = run.read_json(run.notes), identity.get("recipe", {})
@@ -94,7 +93,7 @@ def read_state(folder: Path) -> RunState:
         peak_allocated_bytes=_first(end.get("peak_allocated_bytes"), step.get("peak_allocated_bytes")),
         peak_rss_bytes=_first(end.get("peak_rss_bytes"), step.get("peak_rss_bytes")),
         planned_peak_bytes=identity.get("planned_peak_bytes"),
-        checkpoint_step=newest.get("checkpoint", {}).get("step"),
+        checkpoint_step=_checkpoint_step(run, newest),
         phase=newest.get("status", {}).get("state", ""),
         what=what,
         fix=fix,
@@ -122,7 +121,9 @@ def _state(run: Run, identity: dict[str, Any], events: list[dict[str, Any]]) -> 
     if last is not None and last["state"] == "queued" and run.id in waiting_ids(run.folder.parent):
         return "starting", "", ""
     if _lives(run, identity):
-        phase = last["state"] if last is not None else "starting"
+        # The words of the start are far behind in a long run; its steps speak for it.
+        at_work = any(event["kind"] == "step" for event in events)
+        phase = last["state"] if last is not None else "running" if at_work else "starting"
         return ("starting" if phase in ("starting", "loading", "probing") else "running"), "", ""
     summary = run.read_json(run.summary)
     if summary.get("state") in ENDED:  # the disk refused the last events, but not the summary
@@ -134,6 +135,13 @@ def _state(run: Run, identity: dict[str, Any], events: list[dict[str, Any]]) -> 
         "the trainer is gone without a last word: killed, out of host memory, or a reboot",
         (f"see {run.log.name}; tunedeck resume {run.id} goes on from the last checkpoint"),
     )
+
+
+def _checkpoint_step(run: Run, newest: dict[str, dict[str, Any]]) -> int | None:
+    if "checkpoint" in newest:
+        return int(newest["checkpoint"]["step"])
+    whole = newest_checkpoint(run)
+    return whole.step if whole else None
 
 
 def queue_folder(runs: Path) -> Path:

@@ -101,6 +101,8 @@ class Reporter(TrainerCallback):
             tokens=tokens,
             trained_tokens=int(self.trainer.trained_tokens),
             tokens_per_second=None if rate is None else round(rate, 1),
+            eval_loss=self.eval_loss,
+            best_eval_loss=self.best_eval_loss,
             eta_seconds=round((state.max_steps - state.global_step) * self._seconds_per_step, 1),
             **memory(),
         )

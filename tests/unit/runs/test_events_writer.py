@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
-from core.runs.events import EventWriter, append_event, read_events, read_last_events
+from core.runs.events import EventWriter, append_event, newest_of_each_kind, read_events
+from core.runs.folder import new_run
+from core.runs.identity import this_process
+from core.runs.state import read_state
+from core.workspace import Workspace
 
 
 def test_a_torn_line_never_swallows_the_next_event(tmp_path: Path) -> None:
@@ -26,12 +31,31 @@ def test_numbers_that_are_not_finite_become_null(tmp_path: Path) -> None:
     assert event["loss"] is None and event["nested"] == {"norm": [None, 1.5]}
 
 
-def test_the_last_events_are_read_without_the_cut_line(tmp_path: Path) -> None:
+def test_the_newest_of_each_kind_come_from_the_end_of_the_file(tmp_path: Path) -> None:
+    append_event(tmp_path, "status", state="running")
     for step in range(1000):
         append_event(tmp_path, "step", step=step)
-    last = read_last_events(tmp_path, 2000)
-    assert last[-1]["step"] == 999 and 20 < len(last) < 60
-    assert [event["step"] for event in last] == list(range(1000 - len(last), 1000))
+        if step == 990:
+            append_event(tmp_path, "sample", answer='{"kind": "end", "state": "done"}')
+    with (tmp_path / "events.jsonl").open("a") as file:
+        file.write('{"kind": "step", "step": 1000')
+    found = newest_of_each_kind(tmp_path, 2000)
+    assert [event["kind"] for event in found] == ["sample", "step"]
+    assert found[-1]["step"] == 999
+    assert [event["kind"] for event in newest_of_each_kind(tmp_path, 10**6)] == ["status", "sample", "step"]
+    assert newest_of_each_kind(tmp_path / "none", 10) == []
+
+
+def test_a_long_run_is_running_though_its_first_words_are_far_behind(tmp_path: Path) -> None:
+    run = new_run(Workspace(tmp_path), "long")
+    run.recipe.write_text("")
+    run.identity.write_text(json.dumps({"process": this_process().to_json()}))
+    append_event(run.folder, "status", state="running")
+    append_event(run.folder, "checkpoint", step=3, path="checkpoints/checkpoint-3", bytes=1, verified=True)
+    for step in range(2000):
+        append_event(run.folder, "step", step=step, steps=5000, loss=1.0, eval_loss=1.5, best_eval_loss=1.25)
+    state = read_state(run.folder)
+    assert (state.state, state.step, state.eval_loss, state.best_eval_loss) == ("running", 1999, 1.5, 1.25)
 
 
 def test_what_a_full_disk_refuses_is_written_once_it_accepts_again(tmp_path: Path) -> None:
