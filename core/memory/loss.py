@@ -66,8 +66,11 @@ def _fused_head(setting: Setting, architecture: Architecture) -> list[Figure]:
     rows = min(scored, TILE_TOKENS)
     stream = max(setting.residual, c)
     cast = 0 if stream == 4 else stream  # fp32 hidden states take the fp32 gradient as it is
+    # On a host the untouched part of a buffer costs nothing; on a GPU all of it does.
+    width = min(vocabulary, TILE_WIDTH)
+    held = width if setting.device == "cpu" else TILE_WIDTH
     figures = [
-        figure("loss", rows * TILE_WIDTH * c, f"tile {rows:,} x {TILE_WIDTH:,} x {c} B", FUSED),
+        figure("loss", rows * held * c, f"tile {rows:,} x {held:,} x {c} B", FUSED),
         figure("loss", 28 * scored, f"7 fp32 sums per token x {scored:,}", FUSED),
         figure(
             "loss",
@@ -94,7 +97,6 @@ def _fused_head(setting: Setting, architecture: Architecture) -> list[Figure]:
             )
         )
     if setting.device == "cpu":
-        width = min(vocabulary, TILE_WIDTH)
         figures.append(
             figure(
                 "loss",

@@ -8,7 +8,7 @@ from core.memory.setting import Setting
 CONTEXT_BYTES = GIB  # CUDA context and loaded modules until measured here: 0.5 to 1.3 GiB by card
 NCCL_BYTES = GIB // 2  # 0.1 to 0.6 GiB by card
 # Resident size of a trainer process before the model: interpreter, torch, transformers, trl, peft, datasets.
-HOST_BYTES = 750 << 20
+HOST_BYTES = 640 << 20
 
 # NVML reading divided by torch's peak on published single-GPU runs, low and high.
 FACTORS = {
@@ -28,7 +28,7 @@ def outside_figures(
     """
     if setting.device == "cpu":
         value = context_bytes or HOST_BYTES
-        text = "measured here" if measured else "interpreter and libraries, 0.7 GiB until measured here"
+        text = "measured here" if measured else "interpreter and libraries, 0.6 GiB until measured here"
         return [figure("process", value, text, "resident size of a trainer before it loads a model")]
     value = context_bytes or CONTEXT_BYTES
     text = "measured here" if measured else "1.0 GiB until measured here; 0.5 to 1.3 by card"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from core.memory.activations import TRACED
 from core.memory.figure import Figure, figure, total
-from core.memory.loss import loss_figures
+from core.memory.loss import TILE_TOKENS, TILE_WIDTH, loss_figures
 from core.memory.optimizer import gradient_figure, optimizer_named, state_figure, step_figure
 from core.memory.setting import Setting
 from core.memory.sharding import buckets, gathered, gathered_layer, shard, upcast
@@ -179,15 +179,15 @@ def _evaluation(setting: Setting, architecture: Architecture) -> list[Figure]:
         )
     ]
     if setting.loss.kind == "fused head":
-        from core.memory.loss import TILE_TOKENS, TILE_WIDTH
-
         rows = min(tokens, TILE_TOKENS)
-        spread = 13 * rows * min(architecture.vocab_size, TILE_WIDTH) if setting.device == "cpu" else 0
+        on_cpu = setting.device == "cpu"
+        width = min(architecture.vocab_size, TILE_WIDTH) if on_cpu else TILE_WIDTH
+        each = c + 13 if on_cpu else c  # without Triton the tile's statistics are made in torch
         figures.append(
             figure(
                 "loss",
-                rows * TILE_WIDTH * c + spread,
-                f"tile {rows:,} x {TILE_WIDTH:,} x {c} B",
+                rows * width * each,
+                f"tile {rows:,} x {width:,} x {each} B",
                 "trl/kernels/chunked_logprob.py",
             )
         )

@@ -62,6 +62,7 @@ class Plan:
             "outside_bytes": self.outside_bytes,
             "nvidia_smi_bytes": list(self.nvidia_smi_bytes),
             "available_bytes": self.room.available,
+            "others_bytes": self.room.others,
             "device": self.room.name or self.room.device,
             "verdict": self.verdict,
             "margin_bytes": self.margin_bytes,

@@ -10,7 +10,8 @@ between the trainer, which writes, and everything that watches, which only reads
 | probe       | rows, tokens, loss, seconds, peak_allocated_bytes, peak_rss_bytes                         |
 | step        | step, steps, epoch, loss, learning_rate, grad_norm, tokens, trained_tokens,               |
 |             | tokens_per_second, eta_seconds, allocated_bytes, reserved_bytes, peak_allocated_bytes,    |
-|             | peak_rss_bytes; eval_loss and best_eval_loss of the last evaluation                       |
+|             | peak_reserved_bytes, device_used_bytes, peak_rss_bytes; eval_loss and best_eval_loss        |
+|             | of the last evaluation                                                                    |
 | eval        | step, eval_loss, tokens                                                                   |
 | sample      | step, prompt, answer                                                                      |
 | checkpoint  | step, path, bytes, verified                                                               |

@@ -9,6 +9,7 @@ from typing import Any
 
 from core.data.lookup import cached_report
 from core.errors import TunedeckError
+from core.memory.calibration import calibrated
 from core.memory.devices import read_devices, room_for
 from core.memory.plan import Plan, plan
 from core.memory.setting import Lengths
@@ -38,7 +39,7 @@ def price(recipe: Recipe, workspace: Workspace, room: Room | None = None) -> Pri
     files = locate(recipe.model.source, recipe.model.revision, workspace)
     architecture = read_model(files.folder)
     lengths = None if files.kind == "config" else prepared_lengths(recipe, files.folder, workspace)
-    where = room or room_for(recipe, read_devices(processes=False))
+    where = room or calibrated(room_for(recipe, read_devices(processes=False)))
     return Priced(recipe, architecture, lengths, plan(recipe, architecture, lengths, room=where))
 
 

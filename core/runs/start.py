@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import TunedeckError, UsageError
+from core.memory.calibration import calibrated
 from core.memory.devices import read_devices, room_for
 from core.memory.plan import plan
 from core.models.architecture_of import read_model
@@ -77,7 +78,7 @@ def default_name(recipe: Recipe) -> str:
 def planned_peak_bytes(run: Run, recipe: Recipe, model: ModelFiles, ready: Prepared) -> int | None:
     """The plan's peak for these very rows, written to the run as `plan.json`; None where no plan can be made."""
     try:
-        room = room_for(recipe, read_devices())
+        room = calibrated(room_for(recipe, read_devices()))
         made = plan(recipe, read_model(model.folder), lengths_of(ready), room=room)
     except TunedeckError:
         return None  # an architecture without a plan trains all the same; the list shows no planned peak

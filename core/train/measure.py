@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+PEAKS = ("peak_allocated_bytes", "peak_reserved_bytes", "device_used_bytes", "peak_rss_bytes")
+
 
 def memory() -> dict[str, int | None]:
     """Bytes by torch's own accounting (None without an accelerator), and the peak of this process on the host."""
@@ -18,14 +20,22 @@ def memory() -> dict[str, int | None]:
         "allocated_bytes": torch.cuda.memory_allocated() if on_gpu else None,
         "reserved_bytes": torch.cuda.memory_reserved() if on_gpu else None,
         "peak_allocated_bytes": torch.cuda.max_memory_allocated() if on_gpu else None,
+        "peak_reserved_bytes": torch.cuda.max_memory_reserved() if on_gpu else None,
+        "device_used_bytes": _device_used() if on_gpu else None,
         "peak_rss_bytes": peak_rss,
     }
 
 
 def peaks() -> dict[str, int | None]:
-    """Only the two peaks of `memory`."""
+    """What `memory` says of the whole run so far, and what the device holds now."""
     now = memory()
-    return {key: now[key] for key in ("peak_allocated_bytes", "peak_rss_bytes")}
+    return {key: now[key] for key in PEAKS}
+
+
+def _device_used() -> int:
+    """Bytes in use on the whole device, other processes included; the reading nvidia-smi shows."""
+    free, total = torch.cuda.mem_get_info()
+    return int(total - free)
 
 
 def device_name(device: torch.device) -> str:

@@ -16,6 +16,7 @@ from textual.timer import Timer
 from textual.widgets import Input
 
 from core.errors import TunedeckError
+from core.memory.calibration import calibrated
 from core.memory.cards import card_named, cards
 from core.memory.devices import Device, room_for
 from core.memory.fit import Case, Lever, by_method_and_card, by_method_and_length, case, combined, levers
@@ -200,7 +201,7 @@ class PlanPanel(Panel):
         if not devices:
             return None
         try:
-            return room_for(self.deck.recipe, devices)
+            return calibrated(room_for(self.deck.recipe, devices))
         except TunedeckError:
             return Room()
 

@@ -1,0 +1,74 @@
+"""Plan beside measurement, and what is learnt from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.memory.calibration import calibrated, calibration_file, forget, learn, read_calibration
+from core.memory.plan import plan
+from core.memory.verdict import Room
+from core.recipe import Recipe
+from core.runs.evidence import history
+from core.workspace import Workspace
+from tests.unit.memory.shapes import LLAMA_3_8B, architecture
+
+MIB, GIB = 1 << 20, 1 << 30
+
+
+def write_run(workspace: Path, name: str, plan: dict[str, Any], summary: dict[str, Any]) -> None:
+    folder = workspace / "runs" / name
+    folder.mkdir(parents=True)
+    (folder / "recipe.toml").touch()
+    (folder / "run.json").write_text(json.dumps({"id": name}))
+    (folder / "plan.json").write_text(json.dumps(plan))
+    (folder / "summary.json").write_text(json.dumps(summary))
+
+
+def test_runs_with_plan_and_measurement_are_listed_with_their_error(tmp_path: Path) -> None:
+    planned = {"peak_allocated_bytes": 21 * GIB, "peak_phase": "block", "device": "card", "others_bytes": GIB}
+    measured = {
+        "peak_allocated_bytes": 20 * GIB, "peak_reserved_bytes": 22 * GIB, "device_used_bytes": 24 * GIB,
+        "peak_rss_bytes": 5 * GIB,
+    }  # fmt: skip
+    write_run(tmp_path, "20260101-000000-a", planned, measured)
+    host = {
+        "peak_allocated_bytes": 100 * MIB,
+        "outside_bytes": 600 * MIB,
+        "device": "host",
+        "peak_phase": "loss",
+    }
+    write_run(
+        tmp_path, "20260102-000000-b", host, {"peak_allocated_bytes": None, "peak_rss_bytes": 680 * MIB}
+    )
+    write_run(tmp_path, "20260103-000000-c", host, {})
+    first, second = history(Workspace(tmp_path))
+    assert (first.kind, first.outside_bytes) == ("cuda", GIB)
+    assert first.error == pytest.approx(0.05)
+    assert (second.kind, second.planned_bytes, second.measured_bytes) == ("cpu", 700 * MIB, 680 * MIB)
+    assert second.outside_bytes == 580 * MIB
+
+
+def test_the_median_is_learnt_shown_used_and_removed(tmp_path: Path) -> None:
+    assert not forget()
+    found = learn(
+        [("card", "a", 700 * MIB), ("card", "b", 500 * MIB), ("card", "c", 900 * MIB), ("card", "d", 9 * GIB)]
+    )
+    assert found["card"].context_bytes == 700 * MIB
+    assert found["card"].runs == ("a", "b", "c")  # 9 GiB is no context: something else ran there
+    room = calibrated(Room("cuda", "card", 80 * GIB, 79 * GIB))
+    assert room.context == 700 * MIB
+    made = plan(Recipe(), architecture(LLAMA_3_8B), room=room)
+    assert (made.outside_bytes, made.outside[0].formula) == (700 * MIB, "measured here")
+    assert calibrated(Room("cuda", "another")).context is None
+    assert forget()
+    assert read_calibration() == {}
+
+
+def test_a_damaged_file_is_as_none() -> None:
+    calibration_file().parent.mkdir(parents=True)
+    calibration_file().write_text('{"card": 3}')
+    assert read_calibration() == {}

@@ -1,0 +1,127 @@
+"""What `tunedeck plan` and `tunedeck gpus` print: pure functions from values to lines."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from core.memory.calibration import Learnt
+from core.memory.devices import Device
+from core.memory.figure import GIB, by_category, in_gib
+from core.memory.fit import Case, Lever, combined
+from core.memory.plan import Plan
+from core.recipe import Recipe
+from core.runs.evidence import Evidence
+
+
+def plan_lines(plan: Plan, *, figures: bool = False) -> list[str]:
+    """The plan in words: verdict, a table of categories by phase, notes; with `figures` the sums of the peak."""
+    room = plan.room
+    available = "unknown" if room.available is None else in_gib(room.available)
+    lines = [
+        f"{plan.verdict}: peak {in_gib(plan.peak_allocated_bytes)} in phase {plan.peak.name} ({plan.peak.what})",
+        f"beside it {in_gib(plan.outside_bytes)} outside the allocator; free on {room.name or room.device}: {available}",
+    ]
+    if plan.margin_bytes is not None:
+        word = "left over" if plan.margin_bytes >= 0 else "too much"
+        lines.append(f"{in_gib(abs(plan.margin_bytes))} {word} by the fit rule")
+    lines += ["", *table_lines(plan), ""]
+    if figures:
+        lines += [
+            f"{in_gib(item.bytes):>11}  {item.category:<22}{item.formula}"
+            for item in plan.peak.figures
+            if item.bytes
+        ]
+        lines.append("")
+    if room.device == "cuda":
+        low, high = plan.nvidia_smi_bytes
+        lines.append(f"nvidia-smi will show {in_gib(low)} to {in_gib(high)}; that reading decides nothing")
+    return [*lines, *(f"note: {note}" for note in plan.notes)]
+
+
+def table_lines(plan: Plan) -> list[str]:
+    """Categories by phase in GiB, 78 columns; the largest phase is marked."""
+    sums = [by_category(phase.figures) for phase in plan.phases]
+    names = list(dict.fromkeys(name for one in sums for name in one))
+    head = "".join(f"{phase.name + ('*' if phase is plan.peak else ''):>9}" for phase in plan.phases)
+    rows = [
+        f"{name:<22}" + "".join(f"{one[name] / GIB:>9.3f}" if name in one else f"{'':>9}" for one in sums)
+        for name in names
+    ]
+    total = "".join(f"{phase.bytes / GIB:>9.3f}" for phase in plan.phases)
+    return [f"{'GiB':<22}{head}", *rows, f"{'sum (* is the peak)':<22}{total}"]
+
+
+def trace_lines(traced: dict[str, Any] | None) -> list[str]:
+    if traced is None:
+        return []
+    return [
+        "",
+        f"dry run: peak {in_gib(traced['peak_allocated_bytes'])} in phase {traced['peak_phase']} "
+        f"at {traced['modules'][traced['peak_phase']]}, {traced['seconds']} s",
+        *(f"  stands in: {one}" for one in traced["corrections"]),
+    ]
+
+
+def lever_lines(found: tuple[Lever, ...]) -> list[str]:
+    if not found:
+        return []
+    return ["", "what would lower it, cheapest first:"] + [
+        f"  -{in_gib(one.saving_bytes):>10}  {one.verdict:<13} {one.name} (costs {one.price})"
+        for one in found
+    ]
+
+
+def together_lines(recipe: Recipe, subject: Case) -> list[str]:
+    """Levers that make it fit together, or that none do."""
+    taken, changed = combined(recipe, subject)
+    if subject.plan(changed).verdict != "fits":
+        return ["", "no combination of these makes it fit here"]
+    sets = " ".join(
+        f"--set {key}={json.dumps(value)}" for lever in taken for key, value in lever.changes.items()
+    )
+    return ["", f"together they fit: {'; '.join(lever.name for lever in taken)}", f"  {sets}"]
+
+
+def device_lines(device: Device) -> list[str]:
+    """One device in words; what is not available says so."""
+    name = f"{device.index}  {device.name}" if device.index is not None else device.name
+    state = "lost" if device.lost else "" if device.visible else "hidden by CUDA_VISIBLE_DEVICES"
+    memory = f"{_amount(device.used_bytes)} of {_amount(device.total_bytes)} used, {_amount(device.free_bytes)} free"
+    parts = [memory, *_readings(device), state]
+    lines = [f"{name}: " + ", ".join(part for part in parts if part)]
+    lines += [
+        f"    {one.pid:>8}  {_amount(one.used_bytes):>11}  {one.name or '(another container)'}"
+        for one in device.processes or ()
+    ]
+    return [*lines, *(f"    {note}" for note in device.notes)]
+
+
+def _readings(device: Device) -> list[str]:
+    found: list[tuple[Any, str]] = [
+        (device.utilisation, "{}% busy"),
+        (device.temperature, "{} °C"),
+        (device.power_watts, "{:.0f} W"),
+    ]
+    return [form.format(value) for value, form in found if value is not None]
+
+
+def _amount(value: int | None) -> str:
+    return "n/a" if value is None else in_gib(value)
+
+
+def history_lines(found: tuple[Evidence, ...], learnt: dict[str, Learnt]) -> list[str]:
+    """One line per run, plan beside measurement, then what was learnt."""
+    if not found:
+        return ["no finished run here has both a plan and a measured peak"]
+    lines = [
+        f"{one.run:<40} planned {in_gib(one.planned_bytes):>10}  "
+        f"{'allocated' if one.kind == 'cuda' else 'resident'} {in_gib(one.measured_bytes):>10}  {one.error:+.1%}  {one.device}"
+        for one in found
+    ]
+    lines += [
+        f"learnt: {in_gib(one.context_bytes)} outside the allocator on {one.device}, from {len(one.runs)} runs "
+        "(tunedeck plan --forget removes it)"
+        for one in learnt.values()
+    ]
+    return lines
