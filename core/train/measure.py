@@ -8,8 +8,6 @@ from typing import Any
 
 import torch
 
-PEAKS = ("peak_allocated_bytes", "peak_reserved_bytes", "device_used_bytes", "peak_rss_bytes")
-
 
 def memory() -> dict[str, int | None]:
     """Bytes by torch's own accounting (None without an accelerator), and the peak of this process on the host."""
@@ -27,9 +25,15 @@ def memory() -> dict[str, int | None]:
 
 
 def peaks() -> dict[str, int | None]:
-    """What `memory` says of the whole run so far, and what the device holds now."""
+    """Only the two peaks of `memory`."""
     now = memory()
-    return {key: now[key] for key in PEAKS}
+    return {key: now[key] for key in ("peak_allocated_bytes", "peak_rss_bytes")}
+
+
+def of_the_run() -> dict[str, int | None]:
+    """The peaks of the run so far, and what the device holds now: what a plan is compared with."""
+    now = memory()
+    return {**peaks(), **{key: now[key] for key in ("peak_reserved_bytes", "device_used_bytes")}}
 
 
 def _device_used() -> int:

@@ -283,7 +283,7 @@ def finish(session: Session, reporter: Reporter, state: str, note: str) -> None:
 
 def last_figures(reporter: Reporter | None, started: float) -> dict[str, Any]:
     """What the last event says of a run, also of one that failed early."""
-    figures: dict[str, Any] = {"seconds": round(time.monotonic() - started, 2), **measure.peaks()}
+    figures: dict[str, Any] = {"seconds": round(time.monotonic() - started, 2), **measure.of_the_run()}
     if reporter is not None:
         state = reporter.trainer.state
         figures |= {
