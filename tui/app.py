@@ -55,6 +55,7 @@ class PanelSpec:
 
 # Only what exists is listed, so only what exists is drawn.
 PANELS: tuple[PanelSpec, ...] = (
+    PanelSpec("1", "model", "Model", "tui.model.panel:ModelPanel"),
     PanelSpec("2", "data", "Data", "tui.data.panel:DataPanel"),
     PanelSpec("3", "plan", "Plan", "tui.plan.panel:PlanPanel"),
     PanelSpec("4", "train", "Train", "tui.train.panel:TrainPanel"),

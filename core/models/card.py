@@ -75,6 +75,11 @@ def read_card(files: ModelFiles, *, gated: str = "", download_bytes: int = 0) ->
     )
 
 
+def card_job(files: ModelFiles, progress: Any = None) -> ModelCard:
+    """`read_card` for the workshop: large tokenizer files are parsed away from the screen's process."""
+    return read_card(files)
+
+
 def code_files(folder: Path, config: dict[str, Any]) -> tuple[str, ...]:
     """Python files the config's `auto_map` would run if trusted, and every other Python file beside them."""
     if not config.get("auto_map"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from core.models.hub import api, check_reachable, hub_errors
 from core.models.listing import ModelEntry
@@ -25,6 +25,28 @@ class HubQuery:
     gated: bool | None = None
     parameters: str = ""
     sort: Sort = "downloads"
+
+
+def parse_query(text: str) -> HubQuery:
+    """Words to look for, and filters among them: `author:acme licence:mit size:max:9B gated:no sort:likes`."""
+    words, filters = [], dict[str, str]()
+    for word in text.split():
+        key, colon, value = word.partition(":")
+        key = {"license": "licence"}.get(key.lower(), key.lower())
+        if colon and value and key in ("author", "licence", "size", "gated", "sort"):
+            filters[key] = value
+        else:
+            words.append(word)
+    gated = {"yes": True, "no": False}.get(filters.get("gated", ""))
+    sort = filters.get("sort", "downloads")
+    return HubQuery(
+        " ".join(words),
+        filters.get("author", ""),
+        filters.get("licence", ""),
+        gated,
+        filters.get("size", ""),
+        cast(Sort, sort if sort in _SORT else "downloads"),
+    )
 
 
 class HubSearch:

@@ -43,7 +43,7 @@ def local_models(workspace: Workspace, folders: tuple[Path, ...] = ()) -> list[M
     found = [_entry("demo", "demo", EMBEDDED_MODEL)]
     for root in (workspace.root, *folders):
         found += _below(root, workspace)
-    return [*_without_twins(found), *sorted(cached_models(), key=lambda one: -one.last_used)]
+    return [*_without_twins(found), *sorted(cached_models(), key=lambda one: (-one.last_used, one.id))]
 
 
 def cached_models() -> list[ModelEntry]:
@@ -101,9 +101,12 @@ def _folders_in(folder: Path) -> list[Path]:
         inside = sorted(path for path in folder.iterdir() if path.is_dir())
     except OSError:
         return []
-    return [
-        path for path in inside if not path.name.startswith(".") and path.name not in ("checkpoints", "data")
-    ]
+    return [path for path in inside if not _is_passed_over(path.name)]
+
+
+def _is_passed_over(name: str) -> bool:
+    """Hidden folders, a run's own folders, and repositories of a cache that lies in the workspace."""
+    return name.startswith((".", "models--", "datasets--")) or name in ("checkpoints", "data")
 
 
 def _entry(identity: str, source: EntrySource, folder: Path) -> ModelEntry:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from core.memory.needs import Need
 from core.models.architecture import Architecture
 from core.models.card import GATED_WORDS, ModelCard, attention_in_words
 from core.models.template_facts import TemplateFacts
@@ -37,10 +40,22 @@ def card_lines(card: ModelCard) -> list[Line]:
 
 
 def size_text(count: int) -> str:
-    """Bytes in GiB, or in MiB below a tenth of one."""
+    """Bytes in GiB, in MiB below an eighth of one, in KiB below a tenth of that."""
+    if count < 100 << 10:
+        return f"{count / (1 << 10):.1f} KiB"
     if count < 1 << 27:
         return f"{count / (1 << 20):.1f} MiB"
     return f"{count / (1 << 30):.2f} GiB"
+
+
+def needs_line(needs: Iterable[Need]) -> Line:
+    """What the ways of using a model need here: ✓ fits, ~ tight, ✗ does not fit, ? unknown."""
+    marks = {"fits": "✓", "tight": "~", "does not fit": "✗", "unknown": "?"}
+    parts = [
+        f"{marks[one.verdict]} {one.way} {size_text(one.bytes) if one.bytes is not None else one.why}"
+        for one in needs
+    ]
+    return "needs here", "   ".join(parts)
 
 
 def count_text(count: int) -> str:

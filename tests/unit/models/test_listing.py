@@ -28,13 +28,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def cached_model(cache: Path, name: str, leave_out: tuple[str, ...] = ()) -> Path:
-    """A model in the layout of the cache: blobs, and a snapshot of links to them."""
+def cached_model(cache: Path, name: str, leave_out: tuple[str, ...] = (), used: float = 1e9) -> Path:
+    """A model in the layout of the cache: blobs, and a snapshot of links to them. `used` is its last access."""
     repository = cache / f"models--{name.replace('/', '--')}"
     blobs, snapshot = repository / "blobs", repository / "snapshots" / COMMIT
     write_model(blobs)
     snapshot.mkdir(parents=True)
     for path in blobs.iterdir():
+        os.utime(path, (used, used))
         if path.name not in leave_out:
             (snapshot / path.name).symlink_to(os.path.relpath(path, snapshot))
     (repository / "refs").mkdir()
