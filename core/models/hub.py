@@ -94,6 +94,8 @@ def in_words(error: Exception, model: str = "", revision: str = "") -> TunedeckE
             where=model,
             fix="check the name; for a private one set HF_TOKEN (or run: hf auth login)",
         )
+    if isinstance(error, errors.SafetensorsParsingError):
+        return TunedeckError("a weight file on the Hub is damaged: its header cannot be read", where=model)
     if isinstance(error, errors.HFValidationError):
         return UsageError("this cannot be the name of a model", where=model, fix="write owner/name")
     if isinstance(error, errors.EntryNotFoundError) and isinstance(error, errors.HfHubHTTPError):

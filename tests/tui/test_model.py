@@ -214,7 +214,8 @@ def test_pictures(
     write_model(tmp_path / "models" / "my-tune", template="")
     if state in ("search", "download"):
         for number, gated in enumerate([False, "manual", False, False]):
-            hub.add(f"maker/llama-{number}", {"config.json": b"{}", "model.safetensors": b"x" * 4_000_000},
+            files = {path.name: path.read_bytes() for path in (tmp_path / "models" / "my-tune").iterdir()}
+            hub.add(f"maker/llama-{number}", files,
                     gated=gated, downloads=10 ** (7 - number), parameters=8_030_261_248 >> number)  # fmt: skip
     app = make_app(start="model")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from typer.core import TyperGroup
 from tui.commands.options import AsJson, print_json, say, workspace_of
 
 if TYPE_CHECKING:
+    from core.memory.needs import Need
     from core.models.card import ModelCard
     from core.models.listing import ModelEntry
     from core.models.targets import Trainable
@@ -102,15 +104,28 @@ def show(ctx: typer.Context, model: ModelId, revision: Revision = "main", as_jso
     Example: tunedeck models show demo
     """
     from core.models.card import card_json
-    from tui.model.card_lines import card_lines
+    from tui.model.card_lines import card_lines, needs_lines
 
     card = _card(ctx, model, revision)
+    needed = _needs(card)
     if as_json:
-        print_json(card_json(card))
+        print_json({**card_json(card), "needs": [asdict(one) for one in needed]})
         return
     typer.echo(f"{card.id}  {card.revision[:12]}".rstrip())
-    for label, value in card_lines(card):
+    for label, value in [*card_lines(card), *(needs_lines(needed) if needed else [])]:
         typer.echo(f"{label:>12}  {value}")
+
+
+def _needs(card: ModelCard) -> tuple[Need, ...]:
+    """What the ways of using it need on this machine, with a recipe's defaults."""
+    from core.memory.devices import read_devices, room_for
+    from core.memory.needs import needs
+    from core.recipe import Recipe
+
+    if card.architecture is None:
+        return ()
+    recipe = Recipe()
+    return needs(card.architecture, recipe, room_for(recipe, read_devices(processes=False)))
 
 
 def _card(ctx: typer.Context, model: str, revision: str) -> ModelCard:

@@ -48,14 +48,15 @@ def size_text(count: int) -> str:
     return f"{count / (1 << 30):.2f} GiB"
 
 
-def needs_line(needs: Iterable[Need]) -> Line:
+def needs_lines(needs: Iterable[Need]) -> list[Line]:
     """What the ways of using a model need here: ✓ fits, ~ tight, ✗ does not fit, ? unknown."""
     marks = {"fits": "✓", "tight": "~", "does not fit": "✗", "unknown": "?"}
     parts = [
         f"{marks[one.verdict]} {one.way} {size_text(one.bytes) if one.bytes is not None else one.why}"
         for one in needs
     ]
-    return "needs here", "   ".join(parts)
+    half = (len(parts) + 1) // 2
+    return [("needs here", "   ".join(parts[:half])), ("", "   ".join(parts[half:]))]
 
 
 def count_text(count: int) -> str:

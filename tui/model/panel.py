@@ -23,7 +23,7 @@ from core.models.sources import ModelFiles
 from core.recipe import RecipeError
 from tui.deck import Deck
 from tui.messages import JobFailed, JobResult, RecipeChanged
-from tui.model.card_lines import Line, card_lines, needs_line, size_text
+from tui.model.card_lines import Line, card_lines, needs_lines, size_text
 from tui.model.card_view import CardView
 from tui.model.downloads import Downloads
 from tui.model.lookup import (
@@ -110,7 +110,13 @@ class ModelPanel(Panel):
         self._scan()
 
     def focus_main(self) -> None:
-        self.query_one(ModelList).focus()
+        for models in self.query(ModelList):  # none yet while the panel is being made
+            models.focus()
+
+    @property
+    def entry(self) -> ModelEntry | None:
+        """The model under the cursor."""
+        return next((models.entry for models in self.query(ModelList)), None)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="scan")
     def _scan(self) -> None:
@@ -156,7 +162,7 @@ class ModelPanel(Panel):
     def _read_card_soon(self) -> None:
         if self._card_timer is not None:
             self._card_timer.stop()
-        entry = self.query_one(ModelList).entry
+        entry = self.entry
         self.refresh_bindings()
         if entry is None:
             self.query_one(CardView).put("", [("", "nothing found")] if self._scanned else [])
@@ -168,7 +174,7 @@ class ModelPanel(Panel):
             self._card_timer = self.set_timer(wait, self._read_card)
 
     def _read_card(self) -> None:
-        entry = self.query_one(ModelList).entry
+        entry = self.entry
         if entry is None:
             return
         if entry.source == "hub":
@@ -200,12 +206,12 @@ class ModelPanel(Panel):
         lines = card_lines(card)
         if card.architecture is not None:
             at = next((n for n, (label, _) in enumerate(lines) if label != "problem"), len(lines))
-            lines.insert(at, needs_line(needs(card.architecture, self.deck.recipe, self.room)))
+            lines[at:at] = needs_lines(needs(card.architecture, self.deck.recipe, self.room))
         self._keep_lines(key, lines)
 
     def _keep_lines(self, key: tuple[str, str], lines: list[Line]) -> None:
         self.cards[key] = lines
-        entry = self.query_one(ModelList).entry
+        entry = self.entry
         if entry is not None and _key(entry) == key:
             self._show_card(entry)
 
@@ -266,7 +272,7 @@ class ModelPanel(Panel):
     # What one does with a model
 
     def why_not(self, action: str) -> str:
-        entry = self.query_one(ModelList).entry
+        entry = self.entry
         if action == "more":
             return (
                 "" if self.search is not None and self.search.more else "the Hub has no more of this search"
@@ -293,7 +299,7 @@ class ModelPanel(Panel):
         return f"it is not whole: {entry.missing}" if entry.missing else ""
 
     def action_choose(self) -> None:
-        entry = self.query_one(ModelList).entry
+        entry = self.entry
         if self.refused("choose") or entry is None:
             return
         named = not entry.references or "main" in entry.references
@@ -306,7 +312,7 @@ class ModelPanel(Panel):
             self.say(f"the recipe trains {entry.id} now")
 
     def action_download(self) -> None:
-        entry = self.query_one(ModelList).entry
+        entry = self.entry
         if self.refused("download") or entry is None:
             return
         if any(one.model == entry.id for one in self.downloads.running):
@@ -338,7 +344,7 @@ class ModelPanel(Panel):
         self._draw()
 
     def action_remove(self) -> None:
-        entry = self.query_one(ModelList).entry
+        entry = self.entry
         if not self.refused("remove") and entry is not None:
             self._plan_removal(entry.id, entry.revision)
 
@@ -361,7 +367,7 @@ class ModelPanel(Panel):
         self.post_message(scan(self.deck.workspace, self.deck.recipe))
 
     def action_open(self) -> None:
-        entry = self.query_one(ModelList).entry
+        entry = self.entry
         if self.refused("open") or entry is None:
             return
         from tui.model.viewer import Viewer, text_files
@@ -373,7 +379,7 @@ class ModelPanel(Panel):
             self.refuse("there is no text file to read in it")
 
     def action_copy(self) -> None:
-        entry = self.query_one(ModelList).entry
+        entry = self.entry
         if entry is not None and not self.refused("copy"):
             self.app.copy_to_clipboard(entry.id)
             self.say(f"copied {entry.id}")
