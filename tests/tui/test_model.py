@@ -19,7 +19,7 @@ from tui.model.card_view import CardView
 from tui.model.downloads import Download
 from tui.model.model_list import ModelList
 from tui.model.viewer import Viewer
-from tui.widgets.bars import Bar
+from tui.widgets.bars import Bar, Header
 from tui.widgets.confirm import Confirm
 from tui.widgets.text_view import TextView
 
@@ -221,6 +221,7 @@ def test_pictures(
 
     async def before(pilot) -> None:
         await ready(pilot)
+        await until(pilot, lambda: "GPU 0" in app.query_one(Header).text())
         if state == "problem":
             await pilot.press("down", "down", "down")
             await until(pilot, lambda: "not whole" in card(app) and cards_here(app))
@@ -239,6 +240,10 @@ def test_pictures(
         if not isinstance(app.screen, Viewer):
             await until(pilot, lambda: "reading" not in card(app))
             await settled(pilot)
+            rows = app.query_one(ModelList)
+            await until(
+                pilot, lambda: rows._top == max(0, len(rows.rows) - rows.size.height) or rows._top == 0
+            )
         await pilot.pause()
 
     assert snap_compare(app, terminal_size=size, run_before=before)

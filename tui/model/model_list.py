@@ -106,6 +106,7 @@ class ModelList(Widget, can_focus=True):
 
     def on_resize(self) -> None:
         self._go_to(self.cursor)
+        self.refresh()
 
     def render_line(self, y: int) -> Strip:
         number, plain = self._top + y, self.rich_style
