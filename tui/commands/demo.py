@@ -45,12 +45,17 @@ def demo(
     from core.demo.headless import Finished, run_demo
 
     progress = _Progress()
-    for happening in run_demo(workspace, changes or ()):
-        if isinstance(happening, Finished) and as_json:
-            print_json(happening.to_json())
-            return
-        for line in _lines(happening, progress):
-            say(line) if as_json else typer.echo(line)
+    try:
+        for happening in run_demo(workspace, changes or ()):
+            if isinstance(happening, Finished) and as_json:
+                print_json(happening.to_json())
+                return
+            for line in _lines(happening, progress):
+                say(line) if as_json else typer.echo(line)
+    except KeyboardInterrupt:
+        if progress.training:
+            say("the trainer goes on by itself; tunedeck watch last follows it, tunedeck stop last ends it")
+        raise
 
 
 def _lines(happening: Happening, progress: _Progress) -> Iterator[str]:
@@ -126,10 +131,12 @@ class _Progress:
     def __init__(self) -> None:
         self._bar = sys.stderr.isatty()
         self._shown = -1
+        self.training = False
 
     def told(self, event: dict[str, Any]) -> None:
         from tui.commands.run_lines import line_of
 
+        self.training = event["kind"] != "end"
         if event["kind"] == "step" and event.get("steps"):
             self._step(event, line_of(event))
         elif event["kind"] in ("environment", "eval", "warning", "error", "end"):
