@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from core.errors import EXIT_DOES_NOT_FIT, EXIT_FAILED, TunedeckError
+from core.errors import EXIT_DOES_NOT_FIT, EXIT_FAILED, TunedeckError, UsageError
 from core.memory.devices import read_devices, room_for
 from core.memory.plan import Plan, plan
 from core.memory.setting import Lengths
@@ -21,7 +21,9 @@ from core.models.architecture_of import read_model
 from core.models.sources import ModelFiles, locate
 from core.models.targets import trainable_parameters
 from core.recipe import ADAPTER_METHODS, Recipe, require_here
+from core.runs.extra import checked_extra
 from core.runs.find import living_runs
+from core.runs.watch import RULES
 from core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -79,6 +81,11 @@ def preflight(
 def _checks(
     workspace: Workspace, recipe: Recipe, out: Path, progress: Callable[[Any], None] | None
 ) -> Iterator[Check]:
+    try:
+        require_known_names(recipe)
+    except TunedeckError as error:
+        yield Check("recipe", "fail", error.what, error.fix)
+        return
     yield Check(
         "recipe",
         "ok",
@@ -107,6 +114,20 @@ def _checks(
     yield from _memory(recipe, architecture, prepared)
     yield from _disk(workspace, recipe, architecture)
     yield _neighbours(workspace, recipe)
+
+
+def require_known_names(recipe: Recipe) -> None:
+    """Raise UsageError for a watch rule or an SFTConfig field that does not exist.
+
+    The installed SFTConfig is only looked at where the recipe has a `[training.extra]`: it takes seconds to import.
+    """
+    for rule in recipe.training.stop_on:
+        if rule not in RULES:
+            raise UsageError(
+                f'training.stop_on: there is no watch rule "{rule}"', fix=f"known: {', '.join(RULES)}"
+            )
+    if recipe.training.extra:
+        checked_extra(recipe.training.extra)
 
 
 def data_check(prepared: Prepared) -> Check:

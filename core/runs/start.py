@@ -18,7 +18,7 @@ from core.recipe import Recipe, require_here
 from core.runs.create import RunData, write_run
 from core.runs.folder import Run, new_run
 from core.runs.launch import launch
-from core.runs.preflight import lengths_of
+from core.runs.preflight import lengths_of, require_known_names
 from core.workspace import Workspace, write_json_atomically
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def create(
 ) -> Run:
     """As `start`, without the trainer: a run folder that `launch` can start."""
     require_here(recipe)
+    require_known_names(recipe)
     model = locate(recipe.model.source, recipe.model.revision, workspace)
     if model.kind == "config":
         raise UsageError("a bare config has no weights to train", where=recipe.model.source)
