@@ -26,7 +26,7 @@ POOL = 4096  # conversations that are sorted by length together, so that a batch
 class Schedule:
     """How long and how fast. Batches are counted in tokens, padding included."""
 
-    steps: int = 2600
+    steps: int = 2000
     batch_tokens: int = 3072
     learning_rate: float = 3e-3
     warmup_steps: int = 100
