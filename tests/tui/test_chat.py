@@ -9,13 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from core.chat.messages import Answer, Done, Failure, Piece, Proof, Started
+from core.chat.held_prompts import HeldPrompt, held_prompts
+from core.chat.messages import Answer, Done, Failure, Inspection, Piece, Proof, Started, TokenChance
 from core.chat.sampling import Decoding
+from core.errors import MissingError
+from core.recipe import Recipe, recipe_text, with_changes
+from core.workspace import Workspace, state_folder
+from tests.tui.runs import make_run
 from tests.tui.test_shell import settled, toasts, until
+from tui.chat.inspect import InspectScreen, surprise
+from tui.chat.pick import PickPrompt
 from tui.chat.prompt import Prompt
 from tui.chat.session import Said, Session, Turn
 from tui.chat.transcript import Transcript, blocks
+from tui.clipboard import copy, osc52, through_tmux
 from tui.widgets.bars import Bar, Footer
+from tui.widgets.rows import RowList
 from tui.widgets.text import wrap
 
 GREEDY = Decoding(True, 1.0, 1.0, 0, 0.0, 1.0, 512)
@@ -172,5 +181,85 @@ def test_pictures(snap_compare, make_app, size, state: str, monkeypatch: pytest.
             )
         app.panel._show()
         await settled(pilot)
+
+    assert snap_compare(app, terminal_size=size, run_before=before)
+
+
+def test_the_held_out_prompts_of_a_run_come_with_their_answers(tmp_path: Path) -> None:
+    rows = [
+        {"messages": [{"role": "user", "content": "Say: a"}, {"role": "assistant", "content": "a"}]},
+        {"messages": [{"role": "user", "content": "no answer"}]},
+        {"prompt": "2+2=", "completion": "4"},
+    ]
+    (tmp_path / "held.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    folder = make_run(tmp_path)
+    recipe = with_changes(Recipe(), {"data.eval_source": "held.jsonl"})
+    (folder / "recipe.toml").write_text(recipe_text(recipe))
+    assert held_prompts(folder, Workspace(tmp_path)) == [
+        HeldPrompt(0, "Say: a", "a"),
+        HeldPrompt(2, "2+2=", "4"),
+    ]
+
+
+def test_a_run_without_held_out_rows_says_so(tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    (tmp_path / "yoda.jsonl").write_text('{"text": "a"}\n')
+    with pytest.raises(MissingError, match="held no rows out"):
+        held_prompts(folder, Workspace(tmp_path))
+
+
+PROMPTS = [HeldPrompt(n, f"Say: The cat sees {n} dogs.", f"{n} dogs, the cat sees.") for n in range(40)]
+
+
+def test_the_clipboard_sequence_and_its_way_through_tmux() -> None:
+    assert osc52("é") == "\x1b]52;c;w6k=\a"
+    assert through_tmux("\x1b]52;c;w6k=\a") == "\x1bPtmux;\x1b\x1b]52;c;w6k=\a\x1b\\"
+
+
+async def test_copying_also_writes_a_file(make_app) -> None:
+    app = make_app(start="runs")
+    async with app.run_test():
+        said = copy(app, "The dog, the cat sees.")
+    assert str(state_folder() / "copied.txt") in said
+    assert (state_folder() / "copied.txt").read_text() == "The dog, the cat sees."
+
+
+async def test_filtering_and_choosing_a_prompt(make_app) -> None:
+    app = make_app(start="runs")
+    chosen: list = []
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.push_screen(PickPrompt(PROMPTS), chosen.append)
+        await pilot.pause()
+        await pilot.press(*"cat 1", "down", "enter")
+        await until(pilot, lambda: chosen)
+    assert chosen == [PROMPTS[10]]
+
+
+def a_chance(text: str, probability: float, rank: int) -> TokenChance:
+    return TokenChance(7, text, probability, rank, ((7, text, probability), (8, " a", 0.02)))
+
+
+INSIDE = Inspection(
+    1,
+    ((1, "<|im_start|>"), (12, "user"), (3, "\n")),
+    (a_chance("The", 0.97, 0), a_chance(" dog", 0.31, 1), a_chance("\u202e", 0.004, 12)),
+)
+
+
+@pytest.mark.parametrize(("number", "mark"), [(0, "·"), (1, "▲"), (2, "‼")])
+def test_surprise_has_a_mark(number: int, mark: str) -> None:
+    assert surprise(INSIDE.answer[number])[0] == mark
+
+
+@pytest.mark.parametrize("screen", ["held-out", "inside"])
+def test_pictures_of_screens_over_it(snap_compare, make_app, size, screen: str) -> None:
+    app = make_app(start="runs")
+
+    async def before(pilot) -> None:
+        await until(pilot, lambda: "GPU 0" in app.query("Header").first().text() and app.panel)
+        await settled(pilot)
+        await app.push_screen(PickPrompt(PROMPTS) if screen == "held-out" else InspectScreen("tuned", INSIDE))
+        await until(pilot, lambda: app.screen.query_one(RowList)._drawn)
+        await pilot.pause()
 
     assert snap_compare(app, terminal_size=size, run_before=before)

@@ -12,7 +12,8 @@ from textual.containers import Horizontal
 from textual.timer import Timer
 
 from core.chat.conversation import save_conversation
-from core.chat.messages import TUNED, Failure, Loaded, Reply
+from core.chat.held_prompts import HeldPrompt
+from core.chat.messages import TUNED, Failure, Inspection, Loaded, Reply
 from core.chat.sampling import Sampling
 from core.chat.subject import Subject, of_run, subject
 from core.errors import TunedeckError
@@ -22,8 +23,9 @@ from tui.chat.prompt import Prompt
 from tui.chat.session import Said, Session, Turn
 from tui.chat.transcript import Transcript
 from tui.chat.voices import Voices
+from tui.clipboard import copy
 from tui.deck import Deck
-from tui.messages import OpenRun
+from tui.messages import JobFailed, JobResult, OpenRun
 from tui.panel import Command, Panel
 from tui.widgets.bars import Bar, Part
 from tui.widgets.text import visible
@@ -53,9 +55,12 @@ class ChatPanel(Panel):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "stop_or_leave", "stop or leave field", show=False),
         Binding("tab", "other_voice", "other voice"),
+        Binding("p", "pick", "held-out prompts"),
+        Binding("i", "inspect", "inspect"),
         Binding("r", "retry", "retry"),
         Binding("e", "edit", "edit last"),
-        Binding("w", "save", "save"),
+        Binding("w", "save", "save", show=False),
+        Binding("y", "copy", "copy answer", show=False),
         Binding("ctrl+n", "new", "new conversation", show=False),
     ]
 
@@ -68,6 +73,8 @@ class ChatPanel(Panel):
         self.problem = ""
         self._waiting: Turn | None = None  # asked while the model loads
         self._timer: Timer | None = None
+        self._picking = 0  # number of the job that reads the held-out prompts
+        self._inspecting = 0  # number of the open question about an answer
 
     def compose(self) -> ComposeResult:
         yield Bar(id="status")
@@ -172,6 +179,12 @@ class ChatPanel(Panel):
     def _take(self, message: Reply) -> None:
         if isinstance(message, Loaded):
             self.problem = ""
+        elif (
+            self._inspecting
+            and isinstance(message, (Inspection, Failure))
+            and message.number == self._inspecting
+        ):
+            self._inspected(message)
         elif self.session.take(message) is None and isinstance(message, Failure):
             self._say_problem(message.what)
             if self._waiting is not None:
@@ -179,6 +192,49 @@ class ChatPanel(Panel):
                 self.session.turns.remove(self._waiting)
                 self._put_back(self._waiting.prompt)
                 self._waiting = None
+
+    # Held-out prompts and a look inside
+
+    def action_pick(self) -> None:
+        if self.refused("pick") or self.voices is None:
+            return
+        run = self.voices.subject.run
+        self._picking = self.submit(
+            "core.chat.held_prompts:held_prompts", folder=run, workspace=self.deck.workspace
+        )
+
+    def on_job_result(self, message: JobResult) -> None:
+        if message.job == self._picking:
+            from tui.chat.pick import PickPrompt
+
+            self._picking = 0
+            self.app.push_screen(PickPrompt(message.value), self._picked)
+
+    def on_job_failed(self, message: JobFailed) -> None:
+        if message.job == self._picking:
+            self._picking = 0
+            self.refuse(message.what)
+
+    def _picked(self, chosen: HeldPrompt | None) -> None:
+        if chosen is not None and not self.refused("ask"):
+            self.session.turns.append(Turn(chosen.prompt, chosen.expected))
+            self._ask(self.session.turns[-1])
+
+    def action_inspect(self) -> None:
+        if self.refused("inspect") or self.voices is None:
+            return
+        answer = self.session.turns[-1].said[self.front].answer
+        self._inspecting = self.voices.inspect(self.front, answer)
+        self._wake()
+
+    def _inspected(self, message: Inspection | Failure) -> None:
+        self._inspecting = 0
+        if isinstance(message, Failure):
+            self.refuse(message.what)
+            return
+        from tui.chat.inspect import InspectScreen
+
+        self.app.push_screen(InspectScreen(self.front, message))
 
     def _put_back(self, text: str) -> None:
         field = self.query_one(Prompt)
@@ -190,10 +246,15 @@ class ChatPanel(Panel):
     def why_not(self, action: str) -> str:
         if self.voices is None:
             return self.problem or "no model is chosen yet"
-        if action in ("ask", "retry", "edit") and not self._idle:
+        if action in ("ask", "retry", "edit", "pick", "inspect") and not self._idle:
             return "an answer is on its way; esc stops it"
-        if action in ("retry", "edit", "save", "new") and not self.session.turns:
+        if action == "pick" and self.voices.subject.run is None:
+            return "only a run has held-out prompts; this is a model"
+        if action in ("retry", "edit", "save", "new", "inspect", "copy") and not self.session.turns:
             return "nothing has been asked yet"
+        if action in ("inspect", "copy"):
+            said = self.session.turns[-1].said.get(self.front)
+            return "" if said is not None and said.answer is not None else f"{self.front} has not answered"
         if action == "other_voice" and (len(self.voices.names) < 2 or self.screen.has_class("-wide")):
             return "all voices are in view"
         return ""
@@ -253,6 +314,11 @@ class ChatPanel(Panel):
         else:
             self.say(f"the conversation with {self.front} is a row of {path.name} now")
 
+    def action_copy(self) -> None:
+        if self.refused("copy"):
+            return
+        self.say(copy(self.app, self.session.turns[-1].said[self.front].text))
+
     def action_new(self) -> None:
         if self.refused("new"):
             return
@@ -266,6 +332,14 @@ class ChatPanel(Panel):
 
     def commands(self) -> Iterable[Command]:
         for title, about, action, call in (
+            (
+                "chat: held-out prompts",
+                "choose one; its own answer is shown beside",
+                "pick",
+                self.action_pick,
+            ),
+            ("chat: inspect", "prompt ids and how sure each token was", "inspect", self.action_inspect),
+            ("chat: copy", "the newest answer", "copy", self.action_copy),
             ("chat: retry", "ask the last prompt again", "retry", self.action_retry),
             ("chat: edit", "take the last prompt back into the field", "edit", self.action_edit),
             ("chat: save", f"as a row of {SAVED_NAME}", "save", self.action_save),

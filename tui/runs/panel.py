@@ -61,7 +61,7 @@ class RunsPanel(Panel):
     SCOPED_CSS = False
     DEFAULT_CSS = """
     RunsPanel CurveView { width: 100%; height: 9; }
-    RunsPanel #filter { display: none; height: 1; border: none; padding: 0 1; background: $panel; }
+    RunsPanel #filter { display: none; padding: 0 1; background: $panel; }
     RunsPanel #filter.open { display: block; }
     .-wide RunsPanel CurveView { height: 16; }
     """
@@ -84,6 +84,7 @@ class RunsPanel(Panel):
         yield Input(
             placeholder="words that the id, state, model, method, data or note must have",
             id="filter",
+            compact=True,
             disabled=True,
         )
         yield RowList(NARROW, empty="no runs here yet; r in the Train panel starts one", id="runs")

@@ -62,7 +62,7 @@ class TrainPanel(Panel):
     TrainPanel #body { height: 13; }
     TrainPanel CurveView { width: 100%; height: 9; }
     TrainPanel Figures { height: 4; }
-    TrainPanel #search { display: none; height: 1; border: none; padding: 0 1; background: $panel; }
+    TrainPanel #search { display: none; padding: 0 1; background: $panel; }
     TrainPanel #search.open { display: block; }
     .-wide TrainPanel #body { layout: horizontal; height: 20; }
     .-wide TrainPanel CurveView { width: 1fr; height: 20; }
@@ -103,7 +103,7 @@ class TrainPanel(Panel):
             yield Figures(id="figures")
         yield Bar(id="note")
         yield LogView(id="log")
-        yield Input(placeholder="search the log", id="search", disabled=True)
+        yield Input(placeholder="search the log", id="search", disabled=True, compact=True)
 
     # Which run
 

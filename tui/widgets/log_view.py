@@ -42,7 +42,7 @@ class LogView(Widget, can_focus=True):
     HELP = "The log as the run writes it. It follows the end until you move up; G follows again."
     COMPONENT_CLASSES: ClassVar[set[str]] = {"found", "muted"}
     DEFAULT_CSS = """
-    LogView { height: 1fr; min-height: 3; }
+    LogView { width: 1fr; height: 1fr; min-height: 3; }
     LogView .found { background: $warning; color: $background; text-style: bold underline; }
     LogView .muted { color: $foreground 60%; text-style: italic; }
     """

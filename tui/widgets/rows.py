@@ -41,7 +41,7 @@ class RowList(Widget, can_focus=True):
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"heading", "cursor", "good", "bad", "muted"}
     DEFAULT_CSS = """
-    RowList { height: 1fr; }
+    RowList { width: 1fr; height: 1fr; }
     RowList .heading { color: $foreground 60%; background: $surface; }
     RowList .cursor { color: $block-cursor-foreground; background: $block-cursor-background; text-style: bold; }
     RowList .good { color: $success; }
