@@ -7,13 +7,14 @@ tokenizer's own offsets, made to tile: what an offset leaves out belongs to the 
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from core.data.token_bytes import TokenBytes, in_bytes
+from core.data.token_bytes import TokenBytes, in_bytes, token_bytes_of
 from core.data.tokenizer import Tokenizer, as_ids
 
 Places = tuple[np.ndarray, np.ndarray]
@@ -62,7 +63,7 @@ class TokenizersEncoder:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._backend: Any = tokenizer.backend
-        self._bytes = TokenBytes(tokenizer)
+        self._bytes = token_bytes_of(tokenizer)
         self._tiles = True  # until a whole batch does not
         tokenizer.hf("", add_special_tokens=False)  # sets truncation and padding as every later call does
 
@@ -83,7 +84,7 @@ class TokenizersEncoder:
         places = []
         for text, encoding in zip(texts, encodings, strict=True):
             offsets = np.asarray(encoding.offsets, dtype=np.int64).reshape(-1, 2)
-            starts, ends = tiled(offsets[:, 0], offsets[:, 1])
+            starts, ends = tiled(text, offsets[:, 0], offsets[:, 1])
             places.append(
                 (starts, ends) if text.isascii() else (in_bytes(text, starts), in_bytes(text, ends))
             )
@@ -164,17 +165,31 @@ def byte_counts(texts: list[str]) -> np.ndarray:
     return np.fromiter(counts, dtype=np.int64, count=len(texts))
 
 
-def tiled(starts: np.ndarray, ends: np.ndarray) -> Places:
-    """One text's offsets in order and without gaps: each token begins where the one before it ends.
+def tiled(text: str, starts: np.ndarray, ends: np.ndarray) -> Places:
+    """One text's offsets (characters) in order and without gaps.
 
-    Tokens that share a character (the bytes of an emoji) keep its place. Tokens without a place of their
-    own (added ones, trimmed blanks) begin where the text has come to.
+    A blank that the tokenizer trims belongs to the token after it; an accent that was composed with the
+    letter before it belongs to that letter. Tokens that share a character (the bytes of an emoji) keep its
+    place. Tokens without a place of their own begin where the text has come to.
     """
     if not len(starts):
         return starts, ends
     ends = np.maximum.accumulate(ends)
+    if not text.isascii():
+        ends = _with_accents(text, starts, ends)
     before = np.concatenate([[0], ends[:-1]])
     return np.maximum.accumulate(np.where(starts == ends, before, np.minimum(starts, before))), ends
+
+
+def _with_accents(text: str, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Ends moved past the combining characters that no token covers."""
+    following = np.append(starts[1:], len(text))
+    for token in np.flatnonzero(following > ends).tolist():
+        end = int(ends[token])
+        while end < following[token] and unicodedata.combining(text[end]):
+            end += 1
+        ends[token] = end
+    return ends
 
 
 def row_starts(lengths: list[int]) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from core.data.encode import Encoded, TokenizersEncoder, placed_by_bytes, with_rows
-from core.data.token_bytes import TokenBytes, byte_alphabet
+from core.data.token_bytes import byte_alphabet, token_bytes_of
 from core.data.tokenizer import Tokenizer, as_ids
 
 _MISSING_BYTE = re.compile(r"no single-byte vocab entry for byte 0x([0-9a-f]{2})")
@@ -38,7 +38,7 @@ class GigatokenEncoder:
         self._size = tokenizer.vocabulary_size
         self._engine = _loaded(gigatoken, backend.to_str())
         self._exact = TokenizersEncoder(tokenizer)
-        self._bytes = TokenBytes(tokenizer)
+        self._bytes = token_bytes_of(tokenizer)
         self._tiles = True  # until a whole batch does not
 
     def encode(self, texts: list[str], *, plain: bool, places: bool) -> Encoded:

@@ -63,17 +63,31 @@ def _aligned_spans(text: str, alignment: Alignment, stops: Stops, bos: str) -> l
     owners = [
         None if isinstance(piece, str) else _Owner(*_of_field(alignment, piece)) for piece in skeleton.pieces
     ]
-    turns = [(alignment.at(turn.start), alignment.at(turn.end), turn) for turn in skeleton.turns]
+    after: _Owner | None = None
+    following: list[_Owner | None] = []
+    for owner in reversed(owners):
+        following.append(after)
+        after = owner or after
+    following.reverse()
     spans: list[Span] = []
+    before: _Owner | None = None
     for number, owner in enumerate(owners):
         start, end = starts[number], starts[number + 1]
         if owner is not None:
             spans.append(Span(start, end, owner.part, owner.role, owner.message))
-            continue
-        before = next((item for item in reversed(owners[:number]) if item), None)
-        after = next((item for item in owners[number + 1 :] if item), None)
-        spans += _literal(text, start, end, before, after, stops, bos)
-    return _with_bare_turns(spans, turns, text, stops)
+            before = owner
+        else:
+            spans += _literal(text, start, end, before, following[number], stops, bos)
+    turns = [
+        (alignment.at(turn.start), alignment.at(turn.end), turn)
+        for turn in skeleton.turns
+        if turn.role == "assistant"
+    ]
+    first_part: dict[int, Part] = {}
+    for owner in owners:
+        if owner is not None:
+            first_part.setdefault(owner.message, owner.part)
+    return _with_bare_turns(spans, turns, text, stops, first_part)
 
 
 def _of_field(alignment: Alignment, number: int) -> tuple[int, str, Part]:
@@ -92,9 +106,9 @@ def _literal(
         return _opening(text, start, end, after, stops, bos)
     spans = []
     position = start
-    stop = stops.first_in(text[start:end])
+    stop = stops.first_in(text, start, end)
     if stop is not None:
-        first, last = start + stop[0], start + stop[1]
+        first, last = stop
         inner: Part = "tool call" if before.part == "tool call" else "scaffold"
         spans += [
             Span(start, first, inner, before.role, before.message),
@@ -115,7 +129,7 @@ def _opening(text: str, start: int, end: int, after: _Owner | None, stops: Stops
         spans.append(Span(start, start + len(bos), "bos", "", -1))
         position = start + len(bos)
     last = position
-    while (stop := stops.first_in(text[:end], last)) is not None:
+    while (stop := stops.first_in(text, last, end)) is not None:
         last = stop[1]
     if last > position:
         last = _blanks_end(text, last, end)
@@ -131,36 +145,50 @@ def _header(start: int, end: int, after: _Owner | None) -> Span:
 
 
 def _with_bare_turns(
-    spans: list[Span], turns: list[tuple[int, int, Turn]], text: str, stops: Stops
+    spans: list[Span],
+    turns: list[tuple[int, int, Turn]],
+    text: str,
+    stops: Stops,
+    first_part: dict[int, Part],
 ) -> list[Span]:
     """Cut the literals where an assistant turn begins or ends, and give what lies inside to that turn."""
-    for start, end, turn in turns:
-        if turn.role != "assistant" or end <= start:
+    result: list[Span] = []
+    waiting = sorted((turn for turn in turns if turn[1] > turn[0]), key=lambda turn: turn[:2], reverse=True)
+    for span in spans:
+        while waiting and waiting[-1][1] <= span.start:
+            waiting.pop()
+        result += _cut(span, waiting, text, stops, first_part)
+    return result
+
+
+def _cut(
+    span: Span, turns: list[tuple[int, int, Turn]], text: str, stops: Stops, first_part: dict[int, Part]
+) -> list[Span]:
+    """One span with what of it lies inside the coming turns (the nearest is last) given to them."""
+    pieces: list[Span] = []
+    position = span.start
+    for start, end, turn in reversed(turns):
+        if start >= span.end:
+            break
+        if span.message == turn.message and span.part != "header":
             continue
-        result = []
-        for span in spans:
-            if (
-                span.end <= start
-                or span.start >= end
-                or (span.message == turn.message and span.part != "header")
-            ):
-                result.append(span)
-                continue
-            inside = (max(span.start, start), min(span.end, end))
-            part: Part = span.part if span.part not in ("header", "separator", "scaffold") else "content"
-            result += [
-                Span(span.start, inside[0], span.part, span.role, span.message),
-                *_turn_spans(text, inside, part, turn.role, turn.message, stops),
-                Span(inside[1], span.end, span.part, span.role, span.message),
-            ]
-        spans = [span for span in result if span.end > span.start]
-    return spans
+        first, last = max(position, start), min(span.end, end)
+        if first >= last:
+            continue
+        part = span.part
+        if part in ("header", "separator", "scaffold"):
+            part = first_part.get(turn.message, "content")
+        pieces.append(Span(position, first, span.part, span.role, span.message))
+        pieces += _turn_spans(text, (first, last), part, turn.role, turn.message, stops)
+        position = last
+    pieces.append(Span(position, span.end, span.part, span.role, span.message))
+    return [piece for piece in pieces if piece.end > piece.start]
 
 
 def _turn_spans(
     text: str, inside: tuple[int, int], part: Part, role: str, message: int, stops: Stops
 ) -> list[Span]:
-    stop = stops.first_in(text[: inside[1]], inside[0])
+    stop = stops.first_in(text, inside[0], inside[1])
     if stop is None:
         return [Span(*inside, part, role, message)]
     return [

@@ -22,6 +22,9 @@ from core.errors import TunedeckError
 SECONDS_PER_ROW = 10.0  # a real template takes well under a millisecond
 LARGEST_TEXT = 64 << 20  # characters of one rendering
 
+_LARGEST_POWER = 64
+_MOST_SLOW_ROWS = 3  # then the template is at fault, not the row
+
 Spans = tuple[tuple[int, int], ...]
 
 # transformers copies a message's reasoning between the names that templates read, in this order.
@@ -125,8 +128,12 @@ def _compiled(text: str) -> Any:
     import jinja2
     from transformers.utils.chat_template_utils import _cached_compile_jinja_template
 
+    environment = _cached_compile_jinja_template("").environment
+    # A template that multiplies a text by a billion would take the machine's memory, sandbox or not.
+    environment.intercepted_binops = frozenset({"*", "**"})
+    environment.binop_table = {**environment.binop_table, "*": _times, "**": _power}
     try:
-        template = _cached_compile_jinja_template(text)
+        template = environment.from_string(text)
     except jinja2.TemplateSyntaxError as error:
         raise TunedeckError(
             f"the chat template has an error in line {error.lineno}: {error.message}",
@@ -135,6 +142,21 @@ def _compiled(text: str) -> Any:
         ) from None
     template.globals = dict(template.globals)  # a ChainMap is copied key by key for every row
     return template
+
+
+def _times(left: Any, right: Any) -> Any:
+    for sequence, count in ((left, right), (right, left)):
+        if isinstance(sequence, str | list | tuple) and isinstance(count, int):
+            if len(sequence) * count > LARGEST_TEXT:
+                raise RenderError("it multiplies a text beyond every limit")
+            return sequence * count
+    return left * right
+
+
+def _power(left: Any, right: Any) -> Any:
+    if isinstance(right, int | float) and right > _LARGEST_POWER:
+        raise RenderError(f"it raises a number to a power over {_LARGEST_POWER}")
+    return left**right
 
 
 def _small_enough(text: str) -> str:
@@ -150,17 +172,22 @@ class _Watch:
     """
 
     def __init__(self) -> None:
+        self.running = False
+        self.ended = 0  # renderings in a row that took too long
         self._began = 0.0
 
     def begin(self) -> None:
         self._began = time.monotonic()
 
     def end(self) -> None:
+        if self._began:
+            self.ended = 0
         self._began = 0.0
 
     def look(self, _signal: int, _frame: object) -> None:
         if self._began and time.monotonic() - self._began > SECONDS_PER_ROW:
             self._began = 0.0
+            self.ended += 1
             raise RenderError(f"it took longer than {SECONDS_PER_ROW:.0f} s")
 
 
@@ -170,20 +197,29 @@ _WATCH = _Watch()
 @contextlib.contextmanager
 def time_limit() -> Iterator[None]:
     """While this lasts, a row that renders longer than SECONDS_PER_ROW is refused."""
-    if threading.current_thread() is not threading.main_thread():
+    if _WATCH.running or threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.signal(signal.SIGALRM, _WATCH.look)
     signal.setitimer(signal.ITIMER_REAL, 1.0, 1.0)
+    _WATCH.running = True
     try:
         yield
     finally:
+        _WATCH.running = False
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
 
 def _refusal(error: Exception) -> RenderError:
     """Whatever a template raised, in words."""
+    if _WATCH.ended >= _MOST_SLOW_ROWS:
+        _WATCH.ended = 0
+        raise TunedeckError(
+            f"the chat template took longer than {SECONDS_PER_ROW:.0f} s for {_MOST_SLOW_ROWS} rows in a row",
+            where="data.template",
+            fix="it may never end; mend it, or choose another in data.template",
+        )
     if isinstance(error, RenderError):
         return error
     if isinstance(error, RecursionError):

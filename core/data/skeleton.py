@@ -191,10 +191,10 @@ class _Turns:
     ) -> tuple[Place | None, bool]:
         """Where the generation prompt of the turn after `before` ends in the whole text."""
         try:
-            prompt = self._renderer.render(before, tools, kwargs, prompt=True) if before else ""
-            bare = self._renderer.render(before, tools, kwargs) if before else ""
+            prompt = self._renderer.render(before, tools, kwargs, prompt=True)
+            bare = self._renderer.render(before, tools, kwargs)
         except RenderError:
-            return self._field_start(first), False
+            return self._field_start(first), not before  # many templates refuse no messages at all
         is_prefix = self._whole.startswith(prompt)
         begin = self._at[first] if first is not None else None
         if is_prefix and (begin is None or len(prompt) <= begin):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from core.data.fields import sentinel
@@ -17,24 +18,29 @@ class Stops:
 
     texts: tuple[str, ...]
 
-    def first_in(self, literal: str, start: int = 0) -> tuple[int, int] | None:
-        """[start, end) of the turn end in a literal: the first stop, and an EOS right after it.
+    def first_in(self, text: str, start: int = 0, end: int | None = None) -> tuple[int, int] | None:
+        """[start, end) of the first turn end within a part of a text: the first stop, and an EOS right after.
 
         Phi-3 prints `<|end|>` and, once at the end, EOS: the model stops on EOS, so it belongs to the turn.
         """
         if not self.texts:
             return None
-        pattern = self._pattern()
-        first = pattern.search(literal, start)
+        limit = len(text) if end is None else end
+        first = self._first.search(text, start, limit)
         if first is None:
             return None
-        end = first.end()
-        while following := re.compile(rf"\s*(?:{pattern.pattern})").match(literal, end):
-            end = following.end()
-        return first.start(), end
+        last = first.end()
+        while following := self._next.match(text, last, limit):
+            last = following.end()
+        return first.start(), last
 
-    def _pattern(self) -> re.Pattern[str]:
+    @cached_property
+    def _first(self) -> re.Pattern[str]:
         return re.compile("|".join(re.escape(text) for text in sorted(self.texts, key=len, reverse=True)))
+
+    @cached_property
+    def _next(self) -> re.Pattern[str]:
+        return re.compile(rf"\s*(?:{self._first.pattern})")
 
 
 def find_stops(tokenizer: Tokenizer, renderer: Renderer) -> Stops:
@@ -44,8 +50,11 @@ def find_stops(tokenizer: Tokenizer, renderer: Renderer) -> Stops:
     if added:
         pattern = re.compile("|".join(map(re.escape, added)))
         for after in _after_answers(renderer):
+            # A tool call may close with tokens of its own before the turn ends: a known stop goes first.
+            if Stops(tuple(texts)).first_in(after) is not None:
+                continue
             match = pattern.search(after)
-            if match and match[0] not in texts:
+            if match:
                 texts.append(match[0])
     return Stops(tuple(texts))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -119,6 +119,12 @@ def _state_of(part: Any) -> dict[str, Any] | None:
         return None
     state = part.__getstate__()
     return json.loads(state) if isinstance(state, bytes | str) else {"type": type(part).__name__}
+
+
+@lru_cache(maxsize=4)
+def token_bytes_of(tokenizer: Tokenizer) -> TokenBytes:
+    """The token bytes of a tokenizer, looked up once per process."""
+    return TokenBytes(tokenizer)
 
 
 def in_bytes(text: str, characters: np.ndarray) -> np.ndarray:

@@ -126,6 +126,7 @@ class Token:
     part: str
     reason: str  # in words: why it is trained or not
     span: tuple[int, int]  # characters of the rendering
+    data: bytes = b""  # the bytes of text it stands for
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from core.data.reasons import reason_of
 from core.data.rowpass import Labelled, cut_length, label_conversations
 from core.data.rows import Rows, read_rows
 from core.data.templates import choose_template
+from core.data.token_bytes import token_bytes_of
 from core.data.tokenizer import Tokenizer, load_tokenizer
 from core.data.types import IGNORED, Conversation, Rendering, Row, RowProblem, Span, Token
 from core.errors import UsageError
@@ -170,16 +171,15 @@ def _tokens(
     limit = cut_length(section)
     span_starts = [span.start for span in rendering.spans]
     tokens = []
+    known = token_bytes_of(tokenizer)
     for index, (number, label) in enumerate(zip(encoded.ids.tolist(), batch.labels.tolist(), strict=True)):
         place = (int(starts[index]), int(ends[index]))
         span = _span_at(rendering, span_starts, place)
         cut = limit is not None and index >= limit
         reason = reason_of(draft, span, conversation, label != IGNORED, cut, section)
-        tokens.append(
-            Token(
-                number, tokenizer.token_text(number), label, span.role, span.message, span.part, reason, place
-            )
-        )
+        data = known.of(number)
+        shown = data.decode("utf-8", "replace")
+        tokens.append(Token(number, shown, label, span.role, span.message, span.part, reason, place, data))
     return tuple(tokens)
 
 

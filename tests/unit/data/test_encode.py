@@ -85,11 +85,18 @@ def test_tiled_offsets_leave_no_gap(offsets: list[list[int]]) -> None:
     ordered = sorted(offsets)
     starts = np.asarray([start for start, _ in ordered], dtype=np.int64)
     ends = np.asarray([end for _, end in ordered], dtype=np.int64)
-    first, last = tiled(starts, ends)
+    first, last = tiled("a" * 20, starts, ends)
     assert (np.diff(first) >= 0).all()
     assert (np.diff(last) >= 0).all()
     assert (first <= last).all()
     assert (first[1:] <= last[:-1]).all()
+
+
+def test_a_composed_accent_belongs_to_its_letter() -> None:
+    first, last = tiled("e\u0301 x", np.asarray([0, 2]), np.asarray([1, 4]))
+    assert (first.tolist(), last.tolist()) == ([0, 2], [2, 4])
+    first, last = tiled("xe\u0301", np.asarray([0, 1]), np.asarray([1, 2]))
+    assert (first.tolist(), last.tolist()) == ([0, 1], [1, 3])
 
 
 def test_rows_of_two_encodings_are_put_together() -> None:
