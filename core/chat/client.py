@@ -37,7 +37,7 @@ from core.chat.messages import (
 )
 from core.chat.sampling import Sampling
 from core.chat.subject import Subject
-from core.errors import TunedeckError
+from core.errors import EXIT_FAILED, TunedeckError
 from core.workspace import state_folder
 
 LOAD = 0  # the number that Loaded and a failure to load answer to
@@ -143,7 +143,7 @@ class ChatWorker:
             self._note(message)
         not_loaded = next((m for m in messages if isinstance(m, Failure) and m.number == LOAD), None)
         if not_loaded is not None:
-            messages += self._gone(not_loaded.what)
+            messages += self._gone(not_loaded.what, not_loaded.exit_code)
         elif ended:
             messages += self._died()
         return messages
@@ -156,7 +156,7 @@ class ChatWorker:
         while True:
             for message in self.poll(timeout_seconds=0.5):
                 if isinstance(message, Failure) and message.number in (number, LOAD):
-                    raise TunedeckError(message.what)
+                    raise TunedeckError(message.what, exit_code=message.exit_code)
                 yield message
                 if isinstance(message, (Done, Inspection)) and message.number == number:
                     return
@@ -221,11 +221,11 @@ class ChatWorker:
             f"the chat process ended ({what}); the conversation is kept, ask again to start it anew"
         )
 
-    def _gone(self, what: str) -> list[Reply]:
+    def _gone(self, what: str, exit_code: int = EXIT_FAILED) -> list[Reply]:
         """Close, and tell every open request why."""
         open_requests = list(self._open)
         self.close()
-        return [Failure(number, what, fatal=True) for number in open_requests]
+        return [Failure(number, what, True, exit_code) for number in open_requests]
 
 
 @contextlib.contextmanager

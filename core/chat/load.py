@@ -11,6 +11,7 @@ from core.chat.messages import BASE, TUNED
 from core.chat.stops import stop_ids
 from core.chat.subject import Subject, read_adapter_config
 from core.errors import MissingError, TunedeckError
+from core.models.weight_files import WeightFiles, read_weights
 
 FIRST_ADAPTER = "default"  # PEFT's own name for the first adapter
 
@@ -71,6 +72,7 @@ def load(subject: Subject, *, device: str | None = None, quantized: bool = True)
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     tokenizer = load_tokenizer(subject)
+    _require_room(subject, device, quantized)
     options: dict[str, Any] = {"dtype": subject.dtype, "trust_remote_code": subject.trust_remote_code}
     if subject.attention != "auto":
         options["attn_implementation"] = subject.attention
@@ -143,6 +145,38 @@ def out_of_memory(error: Exception) -> TunedeckError:
         where="device memory",
         fix="shorten the conversation, stop another process on this device, or load the base in 4 bit",
     )
+
+
+def needed_bytes(weights: WeightFiles, subject: Subject, *, quantized: bool = True) -> int:
+    """Bytes of the weights in memory, in the dtype and quantisation that is loaded."""
+    each = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0}.get(subject.dtype)
+    if quantized and subject.quantization != "none":
+        each = 1.0 if subject.quantization == "int8" else 0.56  # 4.5 bits with the constants of the blocks
+    return int(weights.parameters * each) if each else weights.bytes
+
+
+def _require_room(subject: Subject, device: str, quantized: bool) -> None:
+    """Raise TunedeckError if the weights are damaged or more than what is free, before minutes go into loading."""
+    weights = read_weights(subject.model_folder)
+    if weights.problem:
+        raise TunedeckError(
+            weights.problem, where=str(subject.model_folder), fix="fetch or save the model again"
+        )
+    needed = needed_bytes(weights, subject, quantized=quantized)
+    if device == "cpu":
+        import psutil
+
+        free = psutil.virtual_memory().available
+    else:
+        import torch
+
+        free = torch.cuda.mem_get_info()[0]
+    if needed > free:
+        raise TunedeckError(
+            f"the weights need {needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free",
+            where="device memory" if device != "cpu" else "host memory",
+            fix="stop another process, or choose a smaller or quantised base",
+        )
 
 
 def _with_adapter(model: Any, folder: Path) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from core.chat.sampling import Decoding, Sampling
 from core.chat.subject import Subject
+from core.errors import EXIT_FAILED
 
 BASE = "base"
 TUNED = "tuned"
@@ -194,6 +195,7 @@ class Failure:
     number: int
     what: str
     fatal: bool = False
+    exit_code: int = EXIT_FAILED
 
 
 Reply = Loaded | Started | Piece | Done | Inspection | AdapterAdded | Failure

@@ -25,7 +25,7 @@ from core.chat.messages import (
     Loaded,
     Request,
 )
-from core.errors import TunedeckError
+from core.errors import EXIT_FAILED, TunedeckError
 
 
 class Requests:
@@ -82,8 +82,11 @@ def serve(pipe: Connection) -> None:
                 pipe.send(AdapterAdded(number, request.name, speaker.loaded.voices))
         except Exception as error:
             traceback.print_exc()
-            what = str(error) if isinstance(error, TunedeckError) else f"{type(error).__name__}: {error}"
-            pipe.send(Failure(number, what, fatal=speaker is None))
+            if isinstance(error, TunedeckError):
+                what, code = str(error), error.exit_code
+            else:
+                what, code = f"{type(error).__name__}: {error}", EXIT_FAILED
+            pipe.send(Failure(number, what, speaker is None, code))
             if speaker is None:
                 return
 

@@ -142,7 +142,7 @@ def _wait_for_model(worker: ChatWorker) -> Any:
     while worker.loaded is None:
         for message in worker.poll(timeout_seconds=0.5):
             if isinstance(message, Failure):
-                raise TunedeckError(message.what)
+                raise TunedeckError(message.what, exit_code=message.exit_code)
         if worker.loaded is not None:
             for note in worker.loaded.notes:
                 say(f"note: {note}")
