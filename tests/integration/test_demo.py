@@ -74,6 +74,8 @@ def test_it_says_what_it_does(finished: dict[str, object]) -> None:
     narration = str(finished["narration"])
     assert "token by token" in narration
     assert "Predicted memory" in narration
+    table = {line.split()[0] for line in narration.splitlines() if line.startswith("  ") and line.split()}
+    assert {"weights", "adapter", "gradients", "optimizer", "activations"} <= table
     assert "step 1/" in narration
     assert narration.count("  tuned  ") == 3
     assert "Traceback" not in narration

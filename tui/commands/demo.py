@@ -81,17 +81,25 @@ def _lines(happening: Happening, progress: _Progress) -> Iterator[str]:
 
 
 def _plan_lines(planned: Planned) -> Iterator[str]:
-    from tui.commands.run_lines import gib
+    from tui.commands.run_lines import aligned, gib
 
     plan = planned.plan
     if not plan:
         yield "Predicted memory: unknown for this model"
         return
-    peak = plan["peak_phase"]
-    yield f"Predicted memory: {gib(plan['peak_allocated_bytes'])} at the peak ({peak}), of which"
-    for category, count in sorted(plan["phases"][peak].items(), key=lambda item: -item[1]):
-        yield f"  {category:<24} {gib(count):>10}"
+    yield f"Predicted memory: {gib(plan['peak_allocated_bytes'])} at the peak, in phase {plan['peak_phase']}. By phase, in MiB:"
+    phases: dict[str, dict[str, int]] = plan["phases"]
+    categories = list(dict.fromkeys(category for held in phases.values() for category in held))
+    rows = [("", *phases)]
+    for category in categories:
+        rows.append((category, *(_mebibytes(held.get(category)) for held in phases.values())))
+    rows.append(("in all", *(_mebibytes(sum(held.values())) for held in phases.values())))
+    yield from (f"  {line}" for line in aligned(rows))
     yield ""
+
+
+def _mebibytes(count: int | None) -> str:
+    return "-" if count is None else f"{count / 2**20:.1f}"
 
 
 def _answer_lines(answered: Answered) -> Iterator[str]:
