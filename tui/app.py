@@ -242,6 +242,12 @@ class DeckApp(App[None]):
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen.about(self))
 
+    def action_doctor(self) -> None:
+        from tui.doctor import DoctorScreen
+
+        if not isinstance(self.screen, DoctorScreen):
+            self.push_screen(DoctorScreen(self.deck))
+
     def get_system_commands(self, screen: Screen) -> Iterable[SystemCommand]:
         for spec in self.specs:
             yield SystemCommand(
@@ -254,6 +260,7 @@ class DeckApp(App[None]):
         yield SystemCommand("view: theme", "choose the colours", self.action_change_theme)
         yield SystemCommand("view: help", "what the focused part does, and its keys", self.action_help)
         yield SystemCommand("view: screenshot", "save this screen as SVG", self.deliver_screenshot)
+        yield SystemCommand("app: doctor", "check this machine, and try the work itself", self.action_doctor)
         yield SystemCommand("app: quit", "runs go on without the app", self.action_quit)
 
     def notify(
