@@ -34,7 +34,7 @@ from core.data.split import hold_out, prompt_key
 from core.data.statistics import Lengths, summary
 from core.data.templates import choose_template
 from core.data.tokenizer import load_tokenizer
-from core.data.types import Conversation, Finding, RowProblem
+from core.data.types import IGNORED, Conversation, Finding, RowProblem
 from core.recipe import Recipe
 
 BATCH_ROWS = 512
@@ -213,6 +213,7 @@ class _Run:
             rendering_of(draft, self._model.drafter.stops, self._bos),
             encoded.ids[tokens],
             labelled.labels[tokens],
+            labelled.labels[tokens] != IGNORED,
             starts,
             ends,
         )
@@ -227,10 +228,11 @@ class _Run:
         edges = np.flatnonzero(np.diff(np.concatenate([[False], trained, [False]]).astype(np.int8)))
         runs = edges.reshape(-1, 2)
         self._runs.append(np.column_stack([np.full(len(runs), index), runs]).astype(np.int64))
-        for span in facts.rendering.spans:
-            if facts.has_places:
-                tokens = facts.within(span)
-                self._roles[span.role or "template"] += tokens.stop - tokens.start
+        if facts.has_places:
+            spans = facts.rendering.spans
+            firsts = np.atleast_1d(np.searchsorted(facts.starts, [span.start for span in spans])).tolist()
+            for span, first, after in zip(spans, firsts, [*firsts[1:], len(facts.ids)], strict=True):
+                self._roles[span.role or "template"] += after - first
         kept = int(trained[:limit].sum())
         if kept:
             self._kept.append((prompt_key(facts.conversation), len(trained[:limit]), kept))

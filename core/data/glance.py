@@ -5,7 +5,7 @@ Each function takes a recipe and finds the model itself, so that the app imports
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,6 @@ class Found:
 
     pattern: str
     rows: np.ndarray  # int64
-    searched: int
 
 
 def row(recipe: Recipe, number: int, workspace: Path, progress: Any = None) -> ShownRow:
@@ -93,24 +92,16 @@ def glances(recipe: Recipe, numbers: Sequence[int], workspace: Path, progress: A
     return Glances(len(rows), rows.notes, tuple(brief))
 
 
-def find(
-    recipe: Recipe, pattern: str, workspace: Path, progress: Callable[[int], Any] | None = None
-) -> Found:
+def find(recipe: Recipe, pattern: str, workspace: Path, progress: Any = None) -> Found:
     """The numbers of all rows whose text holds the pattern, case aside."""
     rows = opened(recipe.data.source, workspace, recipe.data)
     wanted = pattern.casefold()
     numbers: list[int] = []
-    searched = 0
-    for batch in rows.batches():
-        for one in batch:
-            if wanted in _plain_text(one.raw).casefold():
-                numbers.append(one.number)
-        searched += len(batch)
-        if progress is not None:
-            progress(searched)
+    for batch in rows.that_may_hold(pattern):
+        numbers += [one.number for one in batch if wanted in _plain_text(one.raw).casefold()]
         if len(numbers) >= _MOST_FOUND:
             break
-    return Found(pattern, np.asarray(numbers[:_MOST_FOUND], dtype=np.int64), searched)
+    return Found(pattern, np.asarray(numbers[:_MOST_FOUND], dtype=np.int64))
 
 
 def check_set(recipe: Recipe, workspace: Path, progress: Any = None) -> CheckReport:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
 
+from core.data.sources.lines import LineFile
 from core.data.sources.open_file import DATA_EXTENSIONS, open_file
 from core.data.sources.record import RecordFile
 from core.data.types import Row
@@ -74,6 +75,20 @@ class Rows:
         """All rows in order, `size` at a time."""
         for start in range(0, len(self), size):
             yield self.read(start, start + size)
+
+    def that_may_hold(self, text: str) -> Iterator[list[Row]]:
+        """Batches of rows that include every row whose text holds `text`, case aside.
+
+        Files of lines are searched as bytes, so that only likely rows are parsed; of others all rows come.
+        """
+        plain = text.isascii() and text.isprintable() and not set(text) & set('"\\/')
+        for index, file in enumerate(self._files):
+            first = self._starts[index]
+            numbers = (
+                file.holding(text.encode()) if plain and isinstance(file, LineFile) else range(len(file))
+            )
+            for start in range(0, len(numbers), 1024):
+                yield [self[first + number] for number in numbers[start : start + 1024]]
 
     @property
     def fingerprint(self) -> str:

@@ -141,6 +141,9 @@ class _Turns:
         self._whole = whole
         self._pieces = pieces
         self._fields = fields
+        self._splits: dict[
+            str | int, int | None
+        ] = {}  # literal before a turn, and where its prompt ends in it
         self._at: list[int] = []  # characters of `whole` where each piece begins
         position = 0
         for piece in pieces:
@@ -226,11 +229,13 @@ class _Turns:
         if first is None or first == 0:
             return self._field_start(first)
         literal = self._pieces[first - 1]
-        for turn in turns:
-            piece, into = turn.start
-            if turn.role == "assistant" and self._pieces[piece] == literal:
-                return (first - 1, into)
-        return self._field_start(first)
+        if literal not in self._splits:
+            starts = (turn.start for turn in turns if turn.role == "assistant")
+            self._splits[literal] = next(
+                (into for piece, into in starts if self._pieces[piece] == literal), None
+            )
+        into = self._splits[literal]
+        return self._field_start(first) if into is None else (first - 1, into)
 
     def _field_start(self, first: int | None) -> Place | None:
         return None if first is None else (first, 0)

@@ -42,8 +42,8 @@ def test_nothing_is_lost_or_too_wide(words: list[str], width: int, ids: bool) ->
     layout = lay_out(tokens, range(len(tokens)), width, frozenset(), ids=ids)
     assert all(sum(piece.cells for piece in line) <= width for line in layout.lines)
     assert all(piece.cells == cell_len(piece.text) for line in layout.lines for piece in line)
-    seen = [piece.index for line in layout.lines for piece in line]
+    seen = [piece.token for line in layout.lines for piece in line]
     assert sorted(set(seen)) == list(range(len(tokens))) and seen == sorted(seen)
     for index in range(len(tokens)):
         line = layout.lines[layout.line_of(index)]
-        assert any(piece.index == index for piece in line)
+        assert any(piece.token == index for piece in line)

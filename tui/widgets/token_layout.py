@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from rich.cells import cell_len
 
@@ -15,11 +16,10 @@ from tui.widgets.text import visible
 BOX_LEFT, BOX_RIGHT = "▏", "▕"
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A token, or a part of one that is wider than a line. `index` is the token's place in the row."""
+class Piece(NamedTuple):
+    """A token, or a part of one that is wider than a line. `token` is its index in the row."""
 
-    index: int
+    token: int
     text: str
     cells: int
 

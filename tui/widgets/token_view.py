@@ -144,13 +144,13 @@ class TokenView(Widget, can_focus=True):
         for piece in self.layout_lines.lines[line]:
             x += piece.cells
             if event.x < x:
-                self._move(piece.index)
+                self._move(piece.token)
                 return
 
     def _to_line(self, line: int) -> None:
         if self.layout_lines.lines:
             line = min(max(line, 0), len(self.layout_lines.lines) - 1)
-            self._move(self.layout_lines.lines[line][0].index)
+            self._move(self.layout_lines.lines[line][0].token)
 
     def _move(self, index: int) -> None:
         """Put the cursor on a token and repaint the lines that change."""
@@ -234,18 +234,18 @@ class TokenView(Widget, can_focus=True):
         return Strip(segments).adjust_cell_length(width, self.rich_style)
 
     def _id_segment(self, piece: Piece) -> Segment:
-        return Segment(fit(str(self.tokens[piece.index].id), piece.cells), self._style("ids"))
+        return Segment(fit(str(self.tokens[piece.token].id), piece.cells), self._style("ids"))
 
     def _names(self, piece: Piece) -> tuple[str, ...]:
-        token = self.tokens[piece.index]
+        token = self.tokens[piece.token]
         names = ["masked" if token.label == IGNORED else "trained"]
         if self.roles and token.role in _ROLES:
             names.append(_ROLES[token.role])
         if token.id in self._special:
             names.append("special")
-        if piece.index >= self.kept:
+        if piece.token >= self.kept:
             names.append("cut")
-        if piece.index == self.cursor:
+        if piece.token == self.cursor:
             names.append("cursor")
         return tuple(names)
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from core.data.drafting import Draft, Drafter
 from core.data.tokenizer import Tokenizer
-from core.data.types import IGNORED, Conversation, Rendering, Span
+from core.data.types import Conversation, Rendering, Span
 from core.recipe import DataSection
 
 
@@ -21,6 +21,8 @@ class ModelFacts:
     generation_stops: frozenset[int]  # of the generation config where there is one, else EOS
     embedding_rows: int | None  # None where the folder has no config.json
     control_texts: tuple[str, ...]  # texts of the special tokens, longest first
+    end_ids: frozenset[int]  # what ends a turn in this template, and EOS
+    bos: int | None  # None also where BOS and EOS are one token
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -36,18 +38,13 @@ class RowFacts:
     rendering: Rendering
     ids: np.ndarray
     labels: np.ndarray
+    trained: np.ndarray  # which tokens carry loss, bool [tokens]
     starts: np.ndarray
     ends: np.ndarray
 
     @property
     def row(self) -> int:
         return self.conversation.row
-
-    @property
-    def trained(self) -> np.ndarray:
-        """Which tokens carry loss, bool [tokens]."""
-        marks: np.ndarray = self.labels != IGNORED
-        return marks
 
     @property
     def has_places(self) -> bool:

@@ -50,6 +50,8 @@ def model_facts(recipe: Recipe, folder: Path, drafter: Drafter) -> ModelFacts:
         _generation_stops(folder, config, tokenizer.hf.eos_token_id),
         rows if isinstance(rows, int) else None,
         tuple(control),
+        frozenset(tokenizer.added[text] for text in drafter.stops.texts if text in tokenizer.added),
+        tokenizer.hf.bos_token_id if tokenizer.hf.bos_token_id != tokenizer.hf.eos_token_id else None,
     )
 
 

@@ -23,13 +23,11 @@ def token_notes(facts: RowFacts, model: ModelFacts, texts: list[str]) -> Iterato
 
 
 def _ends(facts: RowFacts, model: ModelFacts) -> Iterator[Note]:
-    ids, hf = facts.ids, model.tokenizer.hf
-    bos, eos = hf.bos_token_id, hf.eos_token_id
-    if bos is not None and bos != eos and len(ids) > 1 and ids[0] == ids[1] == bos:
+    ids, bos, ends = facts.ids, model.bos, model.end_ids
+    if bos is not None and len(ids) > 1 and ids[0] == ids[1] == bos:
         yield Note("double-bos", facts.row)
     if facts.draft.plain and not model.tokenizer.eos_text:
         yield Note("missing-eos", facts.row)
-    ends = _end_ids(model)
     if not ends or facts.draft.source == "tokens" or len(ids) < 2:
         return
     blank_free = (
@@ -39,11 +37,6 @@ def _ends(facts: RowFacts, model: ModelFacts) -> Iterator[Note]:
     )
     if len(blank_free) > 1 and blank_free[-1] == blank_free[-2] and blank_free[-1] in ends:
         yield Note("double-eos", facts.row, model.tokenizer.token_text(blank_free[-1]))
-
-
-def _end_ids(model: ModelFacts) -> frozenset[int]:
-    added = model.tokenizer.added
-    return frozenset(added[text] for text in model.drafter.stops.texts if text in added)
 
 
 def _is_blank(model: ModelFacts, token: int) -> bool:

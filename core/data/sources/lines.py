@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import re
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,12 @@ class LineFile:
 
     def read(self, start: int, stop: int) -> list[Record]:
         return [self._record(int(line)) for line in self._lines[start:stop]]
+
+    def holding(self, needle: bytes) -> list[int]:
+        """Numbers of the records whose bytes hold the needle, case aside."""
+        places = [match.start() for match in re.finditer(re.escape(needle), self._data, re.IGNORECASE)]
+        lines = np.unique(np.searchsorted(self._starts, np.asarray(places, dtype=np.int64), side="right") - 1)
+        return np.flatnonzero(np.isin(self._lines, lines)).tolist()
 
     def _record(self, line: int) -> Record:
         begin, end = int(self._starts[line]), int(self._ends[line])

@@ -16,6 +16,7 @@ from core.errors import UsageError
 # Extensions a folder is searched for; compressed forms of them count too.
 DATA_EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet", ".arrow", ".feather", ".txt")
 _LOOK_BYTES = 64 * 1024
+_LINE_BYTES = 4 * 1024**2  # a first line up to this length is tried as one value
 _PACKED_MAGIC = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bzip2",
@@ -75,17 +76,18 @@ def _refuse_binary(path: Path, head: bytes) -> None:
 
 
 def _first_line_is_json(path: Path) -> bool:
+    """Whether the first line that holds something is a whole value; a very long line is taken for one."""
     with path.open("rb") as file:
         while line := file.readline(_LOOK_BYTES):
             if line.strip():
-                return _is_json(line)
+                return len(line) == _LOOK_BYTES or _is_json(line)
     return True
 
 
 def _has_json_lines(path: Path) -> bool:
     """Whether a .json file holds one value per line: its first two lines are whole values."""
     with path.open("rb") as file:
-        lines = [line for line in (file.readline(_LOOK_BYTES) for _ in range(8)) if line.strip()]
+        lines = [line for line in (file.readline(_LINE_BYTES) for _ in range(8)) if line.strip()]
     return len(lines) > 1 and _is_json(lines[0]) and _is_json(lines[1])
 
 

@@ -159,6 +159,25 @@ def test_files_without_rows_are_one_clear_error(tmp_path: Path, name: str, conte
         read_rows(str(tmp_path / name))
 
 
+def test_rows_that_hold_a_text_are_found_in_every_kind_of_file(tmp_path: Path) -> None:
+    write_jsonl(
+        tmp_path / "a.jsonl", [{"text": "Rabbit"}, {"text": "x"}, {"rabbit": "y"}, {"text": "a rabbit"}]
+    )
+    (tmp_path / "b.json").write_text(json.dumps([{"text": "no"}, {"text": "RABBIT"}]))
+    rows = read_rows(str(tmp_path))
+    likely = [row.number for batch in rows.that_may_hold("rabbit") for row in batch]
+    assert likely == [0, 2, 3, 4, 5]
+    assert [row.number for batch in rows.that_may_hold('a "b"') for row in batch] == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_first_line_of_any_length_is_a_row(tmp_path: Path) -> None:
+    long = [{"text": "x" * 200_000}, {"text": "b"}]
+    assert raws(write_jsonl(tmp_path / "a.jsonl", long)) == long
+    (tmp_path / "b.json").write_text(json.dumps(long))
+    assert raws(tmp_path / "b.json") == long
+    assert raws(write_jsonl(tmp_path / "c.json", long)) == long
+
+
 def test_no_such_source(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such data source"):
         read_rows("missing.jsonl", tmp_path)
