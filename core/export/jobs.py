@@ -84,6 +84,25 @@ def push_named(
         return push(exported.folder, to, public=public, progress=progress)
 
 
+def combine_named(
+    *,
+    named: list[str],
+    weights: list[float],
+    root: Path,
+    out: str = "",
+    method: str = "cat",
+    density: float = 0.2,
+    progress: Callable[[Any], None],
+) -> Any:
+    """`combine` for what a person named."""
+    from core.export.combine import combine
+
+    workspace = Workspace(root)
+    chosen = [subject(name, workspace) for name in named]
+    folder = place(chosen[0], root, out, f"combined-{method}")
+    return combine(chosen, weights, folder, method=method, density=density, progress=progress)
+
+
 def place(chosen: Subject, root: Path, out: str, kind: str) -> Path:
     """Where an export goes: as named, else `exports/` of the run or of the workspace."""
     if out:

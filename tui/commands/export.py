@@ -1,4 +1,4 @@
-"""`tunedeck merge` and `tunedeck export`: take the result away, each form followed by its own check."""
+"""`tunedeck merge`, `combine` and `export`: take the result away, each form followed by its own check."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ OutType = Annotated[str, typer.Option("--type", metavar="TYPE", help="f32, f16, 
 
 def add_to(app: typer.Typer) -> None:
     app.command("merge")(merge)
+    app.command("combine")(combine)
     exports = typer.Typer(
         help="Take the result away in another form.", rich_markup_mode=None, no_args_is_help=True
     )
@@ -50,6 +51,44 @@ def merge(
     typer.echo(str(done.folder))
     for check in done.checks:
         say(str(check))
+
+
+def combine(
+    ctx: typer.Context,
+    named: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN=WEIGHT...", help="Two or more, for example yoda=0.7 plain=0.3."),
+    ],
+    method: Annotated[
+        str, typer.Option(metavar="METHOD", help="cat (exact), svd, linear, ties, dare_ties, ...")
+    ] = "cat",
+    density: Annotated[
+        float, typer.Option(help="Share of entries that ties, dare and magnitude_prune keep.")
+    ] = 0.2,
+    out: Out = "",
+    as_json: AsJson = False,
+) -> None:
+    """Make several adapters of one base into one, by PEFT's own methods.
+
+    Example: tunedeck combine first=0.5 second=0.5 --method cat
+    """
+    from core.errors import UsageError
+
+    names, weights = [], []
+    for pair in named:
+        name, _, weight = pair.rpartition("=")
+        try:
+            names.append(name)
+            weights.append(float(weight))
+        except ValueError:
+            raise UsageError(f"{pair} has no weight", where="combine", fix=f"write {pair}=0.5") from None
+    done = _job(ctx, "combine_named", named=names, weights=weights, out=out, method=method, density=density)
+    if as_json:
+        print_json(done.to_json())
+        return
+    typer.echo(str(done.folder))
+    say(f"{done.method}: {done.meaning}; rank {done.rank}")
+    say(str(done.check))
 
 
 def adapter(ctx: typer.Context, named: Named, out: Out = "", as_json: AsJson = False) -> None:
