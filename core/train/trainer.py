@@ -107,6 +107,14 @@ class RunTrainer(SFTTrainer):
                 broken.append(row)
         return [] if len(broken) == len(rows) > 1 else broken
 
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """PEFT loads an adapter in fp32 whatever it was; a resumed run keeps the types it started with."""
+        types = {name: parameter.dtype for name, parameter in self.model.named_parameters()}
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        for name, parameter in self.model.named_parameters():
+            if parameter.dtype != types.get(name, parameter.dtype):
+                parameter.data = parameter.data.to(types[name])
+
     def create_model_card(self, *_arguments: Any, **_options: Any) -> None:
         """No model card in a checkpoint: it would describe a model that is not finished."""
 

@@ -97,3 +97,40 @@ def test_the_prompt_weight_is_trls_loss_at_zero_and_one(make_trainer: Callable[.
     all_nll, answer_nll = everything * total, answers * (total - prompt)
     by_hand = (answer_nll + 0.1 * (all_nll - answer_nll)) / (total - prompt + 0.1 * prompt)
     assert loss_of(trainer, 0.1) == pytest.approx(by_hand, rel=1e-5)
+
+
+@pytest.mark.parametrize("method", ["lora", "dora", "prompt", "freeze", "full", "nf4"])
+def test_a_checkpoint_goes_on_where_it_was(method: str, make_trainer: Callable[..., Any]) -> None:
+    from core.runs.checkpoints import checkpoints
+
+    options = [*METHODS[method], "training.max_steps=4", "training.save_steps=2"]
+    whole = make_trainer(*options)
+    whole.train()
+    second = checkpoints(whole.run)[0]
+    assert second.step == 2
+    resumed = make_trainer(*options)
+    resumed.train(resume_from_checkpoint=str(second.path))
+    losses = [
+        [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+        for trainer in (whole, resumed)
+    ]
+    assert losses[1] == pytest.approx(losses[0], abs=1e-6)
+    theirs, ours = trained_state(whole.model), trained_state(resumed.model)
+    assert all(theirs[name].dtype == ours[name].dtype for name in theirs)
+    assert all(theirs[name].allclose(ours[name], atol=1e-6) for name in theirs)
+
+
+def test_sixteen_bit_and_checkpointing_train(make_trainer: Callable[..., Any]) -> None:
+    import torch
+
+    trainer = make_trainer(
+        "model.dtype=bfloat16", "training.gradient_checkpointing=true", "training.max_steps=2"
+    )
+    assert trainer.args.bf16 and trainer.args.gradient_checkpointing
+    dtypes = {parameter.dtype for parameter in trainer.model.parameters() if parameter.requires_grad}
+    assert trainer.model.get_input_embeddings().weight.dtype == torch.bfloat16
+    assert dtypes == {torch.float32}  # PEFT's own choice for adapters on 16-bit weights
+    trainer.train()
+    assert trainer.state.global_step == 2
+    narrow = make_trainer("model.dtype=bfloat16", "tuner.adapter_dtype=bfloat16")
+    assert {p.dtype for p in narrow.model.parameters() if p.requires_grad} == {torch.bfloat16}
