@@ -105,13 +105,20 @@ def card_json(card: ModelCard) -> dict[str, Any]:
         "licence": asdict(card.licence),
         "gated": card.gated,
         "template": asdict(tokenizer.template) if tokenizer and tokenizer.template else None,
-        "tokenizer": _tokenizer_json(tokenizer) if tokenizer else None,
+        "tokenizer": {**_tokenizer_json(tokenizer), "free_rows": free_rows(card)} if tokenizer else None,
         "weights": asdict(card.weights) if card.weights else None,
         "download_bytes": card.download_bytes,
         "code_files": list(card.code_files),
         "problems": list(card.problems),
         "notes": list(card.notes),
     }
+
+
+def free_rows(card: ModelCard) -> int | None:
+    """Rows of the embedding that no token uses: room for new tokens without resizing. None if not known."""
+    if card.architecture is None or card.tokenizer is None or not card.tokenizer.tokens:
+        return None
+    return max(card.architecture.vocab_size - card.tokenizer.tokens, 0)
 
 
 def attention_in_words(architecture: Architecture) -> str:

@@ -41,7 +41,7 @@ class ModelEntry:
 def local_models(workspace: Workspace, folders: tuple[Path, ...] = ()) -> list[ModelEntry]:
     """Every model at hand: the demo first, then folders and runs, then the cache by last use."""
     found = [_entry("demo", "demo", EMBEDDED_MODEL)]
-    for root in (workspace.root, *folders):
+    for root in (workspace.root, workspace.runs, *folders):
         found += _below(root, workspace)
     return [*_without_twins(found), *sorted(cached_models(), key=lambda one: (-one.last_used, one.id))]
 

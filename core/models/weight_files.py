@@ -44,14 +44,7 @@ class WeightFiles:
 
 def read_weights(folder: Path) -> WeightFiles:
     """Describe the weights of a folder from headers alone. A damaged or missing file is told in `problem`."""
-    pickles = tuple(
-        sorted(
-            path.name
-            for pattern in _PICKLES
-            for path in folder.glob(pattern)
-            if path.name not in _NOT_WEIGHTS
-        )
-    )
+    pickles = pickled_files(folder)
     try:
         names = shard_names(folder)
         tensors: dict[str, Tensor] = {}
@@ -73,6 +66,29 @@ def read_weights(folder: Path) -> WeightFiles:
         dict(dtypes),
         pickles,
     )
+
+
+def refuse_pickles(folder: Path, allow_pickle: str) -> None:
+    """Raise TunedeckError if loading a folder would unpickle a file that the recipe does not name.
+
+    Pickled files beside safetensors are never read, so they do not matter. An adapter's folder, or one
+    without weights, is someone else's error.
+    """
+    pickles = pickled_files(folder)
+    if not pickles or any(folder.glob("*.safetensors")) or pickles == (allow_pickle,):
+        return
+    other = next((name for name in pickles if name != allow_pickle), pickles[0])
+    raise TunedeckError(
+        f"the weights are pickled ({other}), and loading them runs code",
+        where=str(folder),
+        fix=f'if you trust its maker: model.allow_pickle = "{other}"; better, take a safetensors copy',
+    )
+
+
+def pickled_files(folder: Path) -> tuple[str, ...]:
+    """Pickled files that may hold weights."""
+    found = {path.name for pattern in _PICKLES for path in folder.glob(pattern)}
+    return tuple(sorted(found - _NOT_WEIGHTS))
 
 
 def shard_names(folder: Path) -> tuple[str, ...]:

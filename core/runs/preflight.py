@@ -20,6 +20,7 @@ from core.models.architecture import Architecture
 from core.models.architecture_of import read_model
 from core.models.sources import ModelFiles, locate
 from core.models.targets import trainable_parameters
+from core.models.weight_files import refuse_pickles
 from core.recipe import ADAPTER_METHODS, Recipe, require_here
 from core.runs.extra import checked_extra
 from core.runs.find import living_runs
@@ -96,6 +97,7 @@ def _checks(
         require_here(recipe)
         model = locate(recipe.model.source, recipe.model.revision, workspace)
         architecture = read_model(model.folder)
+        refuse_pickles(model.folder, recipe.model.allow_pickle)
     except TunedeckError as error:
         yield Check("model", "fail", _where_and_what(error), error.fix)
         return

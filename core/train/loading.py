@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import MissingError, TunedeckError
+from core.models.weight_files import refuse_pickles
 from core.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def load_base(folder: Path, recipe: Recipe, *, on_cpu: bool) -> PreTrainedModel:
 
     model = recipe.model
     _require_dtype(model.dtype, on_cpu)
+    refuse_pickles(folder, model.allow_pickle)
     options: dict[str, Any] = {
         "dtype": getattr(torch, model.dtype),
         "attn_implementation": attention(recipe, on_cpu=on_cpu),

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from core.memory.needs import Need
 from core.models.architecture import Architecture
-from core.models.card import GATED_WORDS, ModelCard, attention_in_words
+from core.models.card import GATED_WORDS, ModelCard, attention_in_words, free_rows
 from core.models.template_facts import TemplateFacts
 from core.models.tokenizer_facts import TokenizerFacts
 
@@ -27,7 +27,7 @@ def card_lines(card: ModelCard) -> list[Line]:
     elif card.download_bytes:
         lines.append(("download", size_text(card.download_bytes)))
     if card.tokenizer is not None:
-        lines += _tokenizer_lines(card.tokenizer)
+        lines += _tokenizer_lines(card.tokenizer, free_rows(card))
     lines.append(("licence", f"{card.licence.name or 'not named'}: {card.licence.words}"))
     if card.gated:
         lines.append(("access", GATED_WORDS.get(card.gated, card.gated)))
@@ -95,9 +95,10 @@ def _architecture_lines(a: Architecture) -> list[Line]:
     return lines
 
 
-def _tokenizer_lines(t: TokenizerFacts) -> list[Line]:
+def _tokenizer_lines(t: TokenizerFacts, free: int | None) -> list[Line]:
     special = ", ".join(f"{name} {one.text!r} {one.id}" for name, one in t.special.items())
-    size = f"{t.tokens:,} ids; " if t.tokens else ""
+    rows = f", {free:,} rows free" if free else ""
+    size = f"{t.tokens:,} ids{rows}; " if t.tokens else ""
     lines = [("tokens", f"{size}{special}")] if t.vocabulary else []
     if t.template is not None and not t.template.problem:
         lines.append(("template", _template_text(t.template)))

@@ -312,3 +312,29 @@ def test_the_command_line_gets_shows_and_removes(
     assert "free again" in capsys.readouterr().err
     assert call("models", "get", "acme/none") == 4
     assert "no such model" in capsys.readouterr().err
+
+
+def test_a_disk_that_fills_up_on_the_way_keeps_what_arrived(
+    hub: HubServer, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    from core.models import download
+
+    whole = download._append
+
+    def full(url: str, location: str, part: Path, have: int, meter: object) -> int:
+        if "00002-of" in url:
+            part.write_bytes(files["model-00002-of-00002.safetensors"][:1000])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return whole(url, location, part, have, meter)  # type: ignore[arg-type]
+
+    hub.add("acme/tiny", files)
+    monkeypatch.setattr(download, "_append", full)
+    with pytest.raises(TunedeckError, match="the disk is full"):
+        fetch("acme/tiny")
+    monkeypatch.setattr(download, "_append", whole)
+    hub.requests.clear()
+    fetch("acme/tiny")
+    assert hub.ranges_of("model-00002-of-00002.safetensors") == ["bytes=1000-"]
+    assert hub.ranges_of("model-00001-of-00002.safetensors") == []

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from core.errors import TunedeckError
 from core.models.card import ModelCard, card_json, read_card
 from core.models.sources import locate
+from core.models.weight_files import refuse_pickles
 from tests.unit.models.model_folders import safetensors_bytes, write_model
 from tui.model.card_lines import card_lines
 
@@ -141,3 +143,25 @@ def test_licences_in_words(tmp_path: Path, licence: str, words: str) -> None:
     (folder / "README.md").write_text(f"---\n{licence}\n---\n")
     lines: dict[str, Any] = dict(card_lines(card_of(folder)))
     assert words in lines["licence"]
+
+
+def test_pickles_are_refused_unless_the_recipe_names_the_file(tmp_path: Path) -> None:
+    folder = broken(tmp_path / "m", "pickled")
+    with pytest.raises(TunedeckError, match="loading them runs code") as told:
+        refuse_pickles(folder, "")
+    assert 'model.allow_pickle = "pytorch_model.bin"' in told.value.fix
+    with pytest.raises(TunedeckError):
+        refuse_pickles(folder, "another.bin")
+    refuse_pickles(folder, "pytorch_model.bin")
+    (folder / "extra.pt").write_bytes(b"x")
+    with pytest.raises(TunedeckError, match=r"extra\.pt"):
+        refuse_pickles(folder, "pytorch_model.bin")
+    refuse_pickles(write_model(tmp_path / "safe"), "")
+    write_model(tmp_path / "both").joinpath("pytorch_model.bin").write_bytes(b"x")
+    refuse_pickles(tmp_path / "both", "")
+
+
+def test_free_rows_are_counted(tmp_path: Path) -> None:
+    card = card_of(write_model(tmp_path / "m"))
+    assert card_json(card)["tokenizer"]["free_rows"] == 64 - 10
+    assert "10 ids, 54 rows free" in dict(card_lines(card))["tokens"]

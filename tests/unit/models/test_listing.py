@@ -46,7 +46,7 @@ def cached_model(cache: Path, name: str, leave_out: tuple[str, ...] = (), used: 
 def test_all_sources_in_one_list(tmp_path: Path, cache: Path) -> None:
     workspace = Workspace(tmp_path / "ws")
     write_model(workspace.root / "models" / "mine")
-    write_model(workspace.runs / "0001" / "model")
+    write_model(workspace.runs / "0001" / "exports" / "0001-merged")
     write_model(workspace.runs / "0001" / "checkpoints" / "5")
     write_model(workspace.root / ".hidden")
     write_model(tmp_path / "elsewhere" / "other")
@@ -56,7 +56,7 @@ def test_all_sources_in_one_list(tmp_path: Path, cache: Path) -> None:
     assert [(one.source, one.id, one.missing) for one in found[:4]] == [
         ("demo", "demo", ""),
         ("folder", "models/mine", ""),
-        ("run", "runs/0001/model", ""),
+        ("run", "runs/0001/exports/0001-merged", ""),
         ("folder", str(tmp_path / "elsewhere" / "other"), ""),
     ]
     assert {(one.id, one.missing) for one in found[4:]} == {("acme/whole", ""), ("acme/half", "no weights")}
