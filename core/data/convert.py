@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from core.data.formats.messages import is_plain, is_turns, key_of_content, messages_of, roles_in_words
+from core.data.formats.messages import (
+    is_plain,
+    is_turns,
+    key_of_content,
+    messages_of,
+    plain_messages,
+    roles_in_words,
+)
 from core.data.formats.pairs import (
     exchange_messages,
     history_messages,
@@ -81,7 +88,7 @@ def _converted(number: int, raw: Any, data: DataSection) -> Conversation:
     if type(raw) is dict and len(raw) == 1 and data.format == "auto" and not data.columns:
         turns = raw.get("messages")
         if type(turns) is list and turns and all(map(is_plain, turns)):
-            return Conversation(number, "messages", messages_of(turns, {}), how=_PLAIN_CHAT)
+            return Conversation(number, "messages", plain_messages(turns), how=_PLAIN_CHAT)
     shape = format_of(raw) if data.format == "auto" else data.format
     if shape is None:
         raise _unknown_shape(raw)

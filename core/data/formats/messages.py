@@ -32,13 +32,18 @@ _TEXT_PARTS = ("text", "input_text", "output_text")
 def messages_of(turns: list[Any], columns: Mapping[str, str]) -> tuple[Message, ...]:
     """Turns of a record as messages. `columns` may map "role" and "content". Raises Unreadable with the turn's number."""
     if not columns and all(map(is_plain, turns)):
-        return tuple(
-            Message(turn["role"], text_of(turn["content"], f"the content of turn {number}"))
-            for number, turn in enumerate(turns, 1)
-        )
+        return plain_messages(turns)
     role_keys = (columns["role"],) if "role" in columns else _ROLE_KEYS
     content_keys = (columns["content"],) if "content" in columns else _CONTENT_KEYS
     return tuple(_message(turn, number, role_keys, content_keys) for number, turn in enumerate(turns, 1))
+
+
+def plain_messages(turns: list[dict[str, Any]]) -> tuple[Message, ...]:
+    """Messages of turns that are all plain (`is_plain`). Raises Unreadable for text without a UTF-8 form."""
+    for number, turn in enumerate(turns, 1):
+        if not turn["content"].isascii():
+            text_of(turn["content"], f"the content of turn {number}")
+    return tuple([Message(turn["role"], turn["content"]) for turn in turns])
 
 
 def is_plain(turn: Any) -> bool:
