@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from core.memory.activations import TRACED
 from core.memory.figure import Figure, figure, total
+from core.memory.kv_cache import growth, kv_cache
 from core.memory.loss import TILE_TOKENS, TILE_WIDTH, loss_figures
 from core.memory.optimizer import gradient_figure, optimizer_named, state_figure, step_figure
 from core.memory.setting import Setting
@@ -165,6 +166,19 @@ def _load(setting: Setting, architecture: Architecture) -> list[Figure]:
 
 
 def _evaluation(setting: Setting, architecture: Architecture) -> list[Figure]:
+    """The larger of an evaluation batch and a sample answer."""
+    return max(_eval_batch(setting, architecture), _sample_answer(setting, architecture), key=total)
+
+
+def _sample_answer(setting: Setting, architecture: Architecture) -> list[Figure]:
+    if not setting.sample_tokens:
+        return []
+    cache = kv_cache(architecture, setting.sample_tokens, element=setting.compute)
+    joined = growth(architecture, setting.sample_tokens, element=setting.compute)
+    return [cache, Figure("KV cache", joined, f"one layer joined anew, {joined:,} B", cache.source)]
+
+
+def _eval_batch(setting: Setting, architecture: Architecture) -> list[Figure]:
     """Forward only: nothing is saved, a block's widest tensors and the head's forward remain."""
     tokens, c = setting.eval_tokens, setting.compute
     if not tokens:

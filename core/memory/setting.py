@@ -15,6 +15,9 @@ Device = Literal["cuda", "cpu"]
 Attention = Literal["flash", "sdpa", "sdpa with mask", "eager"]
 
 
+SAMPLE_ANSWER_TOKENS = 64
+
+
 @dataclass(frozen=True, slots=True)
 class Lengths:
     """Rows of the prepared data in tokens: how many, the longest, the mean, and the trained share (0..1)."""
@@ -48,6 +51,7 @@ class Setting:
     rows_per_pass: int  # sequences the attention sees; 1 when rows are flattened into one
     scored_tokens: int
     eval_tokens: int
+    sample_tokens: int  # of one sample answer while training, prompt included; 0 without samples
     accumulation: int
     attention: Attention
     checkpointing: bool
@@ -113,6 +117,7 @@ def resolve(
         # The fused head drops positions without a label before it scores, on a GPU only.
         scored_tokens=max(round(tokens * scored_share), 1),
         eval_tokens=_eval_tokens(recipe, length),
+        sample_tokens=_sample_tokens(recipe),
         accumulation=training.accumulation,
         attention=_attention(recipe, lengths, stack, device, padding_free),
         checkpointing=training.gradient_checkpointing,
@@ -166,6 +171,14 @@ def _eval_tokens(recipe: Recipe, length: int) -> int:
         return 0
     batch = recipe.training.extra.get("per_device_eval_batch_size", recipe.training.micro_batch)
     return int(batch) * length
+
+
+def _sample_tokens(recipe: Recipe) -> int:
+    """An upper bound: a prompt has no more tokens than characters; an answer has at most 64."""
+    training = recipe.training
+    if not training.sample_prompts or not training.sample_steps:
+        return 0
+    return max(map(len, training.sample_prompts)) + SAMPLE_ANSWER_TOKENS
 
 
 def _attention(
