@@ -1,10 +1,10 @@
 """Predicted against published memory of training runs, row by row.
 
-    python benchmarks/memory_oracles.py FILE            a table
-    python benchmarks/memory_oracles.py FILE --markdown docs/memory.md's table
-    python benchmarks/memory_oracles.py FILE --json     the same as JSON
+    python benchmarks/memory_oracles.py [FILE]            a table
+    python benchmarks/memory_oracles.py [FILE] --markdown docs/memory.md's table
+    python benchmarks/memory_oracles.py [FILE] --json     the same as JSON
 
-FILE is a JSON document with `models` (dimensions by name) and `rows` (published measurements). Rows whose
+FILE (shared/facts/memory_oracles.json beside the project unless given) is a JSON document with `models` (dimensions by name) and `rows` (published measurements). Rows whose
 inputs are incomplete are listed with the reason, never guessed.
 """
 
@@ -28,6 +28,7 @@ from core.models.architecture import Architecture
 from core.models.architecture_of import read_architecture
 from core.recipe import parse_recipe
 
+DEFAULT_FILE = Path(__file__).resolve().parents[2] / "shared" / "facts" / "memory_oracles.json"
 # transformers of each set of runs. Then the two reasons why a row is shown but not counted: the one case the formulas miss, and a kernel whose bytes per logit were
 # found from these very runs.
 TRANSFORMERS = {"fms-main": "4.48.1", "fms-liger": "4.45.2", "fms-granite": "4.45.2", "fms-orca": "4.44.2"}
@@ -241,10 +242,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("file", type=Path)
+    parser.add_argument("file", type=Path, nargs="?", default=DEFAULT_FILE)
     parser.add_argument("--markdown", action="store_true")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if not options.file.is_file():
+        print(f"not run: the published measurements are not at {options.file}")
+        return
     rows = rows_of(json.loads(options.file.read_text(encoding="utf-8")))
     if options.json:
         print(json.dumps({"bars": bars(rows), "rows": [dataclasses.asdict(row) for row in rows]}, indent=2))
