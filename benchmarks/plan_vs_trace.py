@@ -72,6 +72,9 @@ METHODS: dict[str, list[str]] = {
     "lora fp32 base": ["model.dtype=float32"],
     "dora": ["tuner.method=dora", "tuner.dropout=0.0"],
     "qlora nf4": ['model.quantization="nf4"'],
+    "ia3": ["tuner.method=ia3", 'tuner.targets=["k_proj", "v_proj", "down_proj"]'],
+    "prompt": ["tuner.method=prompt"],
+    "freeze": ["tuner.method=freeze", "tuner.train_last_layers=4"],
     "lora int8": ['model.quantization="int8"'],
 }
 ATTENTION = ("sdpa", "eager")

@@ -148,6 +148,9 @@ def _input_parts(setting: Setting, block: Block) -> list[Part]:
     parts = []
     for group in block.groups:
         targets = [item for item in group.linears if item.name.rpartition(".")[2] in adapted]
+        if setting.adapted.method == "ia3" and targets:
+            parts.append(_scaled_part(setting, group, targets))
+            continue
         size, words = _saved_input(setting, block, group, len(targets))
         if size:
             parts.append(Part("activations", size, f"input of {group.place}: {words}"))
@@ -165,6 +168,18 @@ def _input_parts(setting: Setting, block: Block) -> list[Part]:
                     )
                 )
     return parts
+
+
+def _scaled_part(setting: Setting, group: Group, targets: list[Linear]) -> Part:
+    """IA3 multiplies what leaves a layer, or enters the MLP's last, by a trained vector: that is saved."""
+    if group.place == "mlp out":
+        c, width = (
+            max(setting.compute, setting.adapter),
+            group.width,
+        )  # the input is cast to the vector's type
+    else:
+        c, width = setting.compute, sum(item.outputs for item in targets)
+    return Part("adapter activations", c * width, f"IA3 scales {c} B x {width:,}")
 
 
 def _saved_input(setting: Setting, block: Block, group: Group, targets: int) -> tuple[float, str]:

@@ -88,10 +88,17 @@ def state_figure(setting: Setting, architecture: Architecture) -> Figure:
     """Optimizer states, made in the first step and kept."""
     optimizer = optimizer_named(setting.optimizer)
     parts = trainable_bytes(setting)
-    value = sum(count * (optimizer.states * size + optimizer.fixed) for count, size in parts)
-    formula = " + ".join(
-        f"{count:,} x {optimizer.states * size + optimizer.fixed:g} B" for count, size in parts
-    )
+    master = setting.strategy.startswith("zero")
+
+    def each(size: int) -> float:
+        # DeepSpeed keeps an fp32 copy of 16-bit parameters, and its states are fp32.
+        if master and size == 2:
+            return 4 + optimizer.states * 4 + optimizer.fixed
+        return optimizer.states * size + optimizer.fixed
+
+    value = sum(count * each(size) for count, size in parts)
+    formula = " + ".join(f"{count:,} x {each(size):g} B" for count, size in parts)
+    formula += " with DeepSpeed's fp32 copy" if master and any(size == 2 for _, size in parts) else ""
     embedding = architecture.parameters.embedding if setting.adapted.embedding_trains else 0
     if optimizer.eight_bit and embedding:
         # transformers registers a 32-bit override for every nn.Embedding, whatever the optimizer's name says.

@@ -94,6 +94,8 @@ def resolve(
     weight = 4 if model.dtype == "float32" else 2
     autocast = _autocast(recipe)
     length = _length(recipe, architecture, lengths)
+    if recipe.tuner.method == "prompt":
+        length += recipe.tuner.virtual_tokens
     padding_free = recipe.data.packing in ("bfd", "bfd_split")
     # A pack mixes many rows, so their mean share holds; one padded batch may be all answer.
     mixed = lengths is not None and device == "cuda" and recipe.data.packing != "none"
@@ -140,13 +142,13 @@ def _autocast(recipe: Recipe) -> int:
 
 
 def _adapter_bytes(recipe: Recipe, weight: int) -> int:
-    """PEFT keeps adapters fp32; TRL turns them bf16 on a quantised base, and follows the base under ZeRO-3."""
+    """PEFT keeps adapters fp32; TRL turns them bf16 on a quantised base; DeepSpeed casts all to the base's type."""
     chosen = recipe.tuner.adapter_dtype
     if chosen != "auto":
         return 4 if chosen == "float32" else 2
     if recipe.model.quantization != "none":
         return 2
-    return weight if recipe.launch.strategy == "zero3" else 4
+    return weight if recipe.launch.strategy.startswith("zero") else 4
 
 
 def _length(recipe: Recipe, architecture: Architecture, lengths: Lengths | None) -> int:

@@ -82,7 +82,7 @@ def trace(subject: Subject, progress: Callable[[Any], Any] | None = None) -> Tra
     """Dry-run one process of a run. Raises TunedeckError for model code that fake tensors cannot run."""
     start = time.perf_counter()
     layers = int(subject.config.num_hidden_layers)
-    depths = _depths(subject.config, layers)
+    depths = _depths(subject.config, layers, subject.setting.adapted.first_layer)
     with patched(subject.setting.device):
         found = []
         for depth in depths:
@@ -102,14 +102,18 @@ def count_real(
     return _phases(tracker)
 
 
-def _depths(config: Any, layers: int) -> tuple[int, ...]:
-    """Whole up to eight layers; else two depths one period of layer kinds apart."""
+def _depths(config: Any, layers: int, first_trained: int = 0) -> tuple[int, ...]:
+    """Whole up to eight layers; else two depths one period of layer kinds apart.
+
+    Where only the last layers train, they are all there at both depths, and the frozen ones are what differs.
+    """
     if layers <= FULL_DEPTH:
         return (layers,)
     kinds = list(getattr(config, "layer_types", None) or ["full"] * layers)
     for period in range(1, layers // 2):
         if all(kinds[index] == kinds[index % period] for index in range(layers)) and layers % period == 0:
-            return 2 * period, 3 * period
+            last = layers - first_trained if first_trained else 0
+            return last + 2 * period, last + 3 * period
     return (layers,)
 
 
@@ -155,7 +159,8 @@ def _built(subject: Subject, depth: int) -> Any:
     model = subject.adapt(model)
     if subject.setting.checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-        model.enable_input_require_grads()
+        if hasattr(model, "peft_config"):  # as TRL does: a frozen embedding would cut the graph
+            model.enable_input_require_grads()
     return model.train()
 
 

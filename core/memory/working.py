@@ -12,8 +12,8 @@ from core.models.architecture import Architecture
 
 
 def kept_activations(setting: Setting, architecture: Architecture) -> list[Figure]:
-    """What the forward pass of all layers leaves for the backward pass."""
-    tokens, layers = setting.tokens, architecture.layers
+    """What the forward pass leaves for the backward pass; layers below the first that trains leave nothing."""
+    tokens, layers = setting.tokens, architecture.layers - setting.adapted.first_layer
     if setting.checkpointing:
         per_token = setting.residual * architecture.hidden_size * layers
         return [
@@ -24,10 +24,12 @@ def kept_activations(setting: Setting, architecture: Architecture) -> list[Figur
                 "residual stream at each layer's entry",
             )
         ]
-    counts = Counter(map(id, blocks_of(architecture)))
+    counts = Counter(map(id, blocks_of(architecture)[setting.adapted.first_layer :]))
     figures = []
     for block in unique_blocks(architecture):
         count = counts[id(block)]
+        if not count:
+            continue
         for part in saved_parts(setting, architecture, block):
             words = f"{tokens:,} tokens x {count} layers x ({part.words})"
             figures.append(figure(part.category, tokens * part.per_token * count, words, TRACED))
