@@ -42,9 +42,9 @@ def test_a_plan_takes_at_most_five_milliseconds() -> None:
     plan(one, shape, stack=STACK, room=CARD)
     times = []
     for _ in range(7):
-        start = time.perf_counter()
+        start = time.process_time()  # of this process: other work on the machine does not count
         plan(one, shape, stack=STACK, room=CARD)
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     assert sorted(times)[3] <= 0.005
 
 
