@@ -36,6 +36,15 @@ def _model_rules(recipe: Recipe) -> list[BrokenRule]:
                 'use tuner.method = "lora", or model.quantization = "none"',
             )
         )
+    trains_weights = method in ("full", "freeze")
+    if model.dtype == "float16" and (trains_weights or recipe.tuner.adapter_dtype == "bfloat16"):
+        broken.append(
+            BrokenRule(
+                "model.dtype",
+                "float16 training scales its gradients, which works on 32-bit trained weights only",
+                'use model.dtype = "bfloat16" or "float32", or a LoRA method with adapter_dtype = "auto"',
+            )
+        )
     if model.attention == "flash_attention_2" and model.dtype == "float32":
         broken.append(
             BrokenRule(

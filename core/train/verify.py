@@ -20,11 +20,12 @@ def verify_checkpoint(folder: Path) -> None:
         raise TunedeckError("no weights were written", where=str(folder))
     for file in weights:
         _read("weights", file, _read_tensors)
-    for name in ("optimizer.pt", "scheduler.pt", *(file.name for file in folder.glob("rng_state*.pth"))):
-        if (folder / name).exists():
-            _read("state", folder / name, _read_pickle)
-        elif not sharded:
-            raise TunedeckError(f"{name} was not written", where=str(folder))
+    for pattern in ("optimizer.*", "scheduler.pt", "rng_state*.pth"):  # FSDP calls its own optimizer.bin
+        files = sorted(folder.glob(pattern))
+        for file in files:
+            _read("state", file, _read_pickle)
+        if not files and not sharded:
+            raise TunedeckError(f"{pattern} was not written", where=str(folder))
     _read("state", folder / "trainer_state.json", lambda file: json.loads(file.read_text(encoding="utf-8")))
 
 
@@ -48,4 +49,4 @@ def _read_pickle(file: Path) -> None:
     from transformers.trainer_pt_utils import safe_globals
 
     with safe_globals():
-        torch.load(file, map_location="cpu", weights_only=True, mmap=file.suffix == ".pt")
+        torch.load(file, map_location="cpu", weights_only=True, mmap=file.suffix != ".pth")

@@ -71,6 +71,7 @@ time.sleep(600)
     assert state.checkpoint_step == state.step  # saved where it ended
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_lost_and_resumes_on_the_same_curve(make_run: MakeRun) -> None:
     options = ("training.max_steps=12", "training.save_steps=4", "training.epochs=9.0")
     whole = make_run(*options, name="whole")
@@ -110,6 +111,7 @@ def test_the_second_interrupt_ends_at_once(make_run: MakeRun) -> None:
     assert "before all was saved" in state.what
 
 
+@pytest.mark.slow
 def test_a_disk_that_refuses_events_does_not_end_the_run(make_run: MakeRun) -> None:
     """The limit on file size stands for a full disk; the events file has reached it from the start."""
     run = make_run("training.max_steps=3")
@@ -129,6 +131,7 @@ def test_a_disk_that_refuses_events_does_not_end_the_run(make_run: MakeRun) -> N
     assert json.loads(run.summary.read_text())["step"] == 3
 
 
+@pytest.mark.slow
 def test_a_long_step_does_not_eat_up_the_grace_period(make_run: MakeRun) -> None:
     run = make_run(*LONG, "training.accumulation=5000", rows=10000)
     launch(run)
