@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from core.data.view import ShownRow, drafter_for, opened, show_row
 from core.models.sources import locate
 from core.recipe import Recipe
 from core.workspace import Workspace
+
+if TYPE_CHECKING:
+    from core.data.batch import Batch
 
 _WORDS = 80
 _MOST_FOUND = 10_000
@@ -102,6 +105,13 @@ def find(recipe: Recipe, pattern: str, workspace: Path, progress: Any = None) ->
         if len(numbers) >= _MOST_FOUND:
             break
     return Found(pattern, np.asarray(numbers[:_MOST_FOUND], dtype=np.int64))
+
+
+def batch(recipe: Recipe, number: int, workspace: Path, progress: Any = None) -> Batch:
+    """`show_batch` with the recipe's own model."""
+    from core.data.batch import show_batch
+
+    return show_batch(recipe, _folder(recipe, workspace), number, workspace=workspace)
 
 
 def check_set(recipe: Recipe, workspace: Path, progress: Any = None) -> CheckReport:

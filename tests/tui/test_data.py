@@ -7,11 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from core.errors import TunedeckError
 from core.workshop import Failure, Progress, Result
 from tests.tui.test_shell import toasts, until
+from tui.data.batches import BatchView, batch_lines
 from tui.data.figures import FiguresView
 from tui.data.findings import FindingList
 from tui.data.rows_tab import RowsTab
@@ -195,6 +197,36 @@ async def test_the_line_over_the_histogram_moves_and_is_taken(app) -> None:
         assert figures.max_length == 679 and "0 rows cut" in figures.text
         await pilot.press("enter")
         await until(pilot, lambda: app.deck.recipe.data.max_length == 679)
+
+
+async def test_a_batch_as_the_collator_makes_it(app) -> None:
+    app.deck.change(
+        {"data.source": "demo/yoda_held_out.jsonl", "data.eval_fraction": 0.0, "training.micro_batch": 2}
+    )
+    async with app.run_test(size=(80, 24)) as pilot:
+        await drawn(pilot)
+        await pilot.press("d")
+        view = app.query_one(BatchView)
+        await until(pilot, lambda: view.current)
+        assert view.current.number == 0 and len(view.current.rows) == 2
+        assert "input_ids        2 x " in view.text and "padding" in view.text and "█" in view.text
+        await pilot.press("right")
+        await until(pilot, lambda: view.current.number == 1)
+        assert f"batch 1 of {view.current.batches:,} per epoch" in view.text
+
+
+def test_a_strip_shows_trained_masked_and_padded_places() -> None:
+    from core.data.batch import Batch
+
+    tensors = {
+        "input_ids": np.array([[1, 2, 3, 4], [5, 6, 0, 0]]),
+        "labels": np.array([[-100, -100, 3, 4], [-100, 6, -100, -100]]),
+        "attention_mask": np.array([[1, 1, 1, 1], [1, 1, 0, 0]]),
+    }
+    batch = Batch(0, 9, 0, tensors, ((7,), (3,)), False, 6, 3, True)
+    texts = [text for text, _ in batch_lines(batch, 80)]
+    assert "8 places: 6 tokens, 3 trained, 25% padding" in texts
+    assert "row 7                ░░██" in texts and "row 3                ░█··" in texts
 
 
 async def test_a_source_that_is_not_there_is_said(app) -> None:

@@ -13,6 +13,7 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from core.recipe import LossOn, RecipeError
+from tui.data.batches import BatchView
 from tui.data.checker import Checker
 from tui.data.figures import FiguresView
 from tui.data.findings import FindingList, FindingsView
@@ -24,7 +25,7 @@ from tui.widgets.bars import Bar, Part
 from tui.widgets.row_list import MARKS, RowList
 from tui.widgets.text import cut, visible
 
-Tab = Literal["rows", "findings", "figures"]
+Tab = Literal["rows", "findings", "figures", "batch"]
 MODES: tuple[LossOn, ...] = ("assistant", "last", "completion", "all", "flags")
 # Larger sets are checked when they are asked for: a check takes about a second per thousand rows.
 CHECKED_UNASKED_ROWS = 50_000
@@ -41,17 +42,18 @@ class DataPanel(Panel):
     loss mode, c lays another mode or template beside this one. / finds text, : goes to a row number, s sorts,
     n and N go through the rows of a finding. Escape shows all rows again.
 
-    f shows the findings over the set, w the figures, r the rows.
+    f shows the findings over the set, w the figures, d a batch as the model gets it, r the rows.
     """
     SCOPED_CSS = False  # the width class is on the screen above
     DEFAULT_CSS = """
-    DataPanel #findings, DataPanel #figures { display: none; }
-    DataPanel FiguresView { padding: 0 1; }
+    DataPanel #findings, DataPanel #figures, DataPanel #batch { display: none; }
+    DataPanel FiguresView, DataPanel BatchView { padding: 0 1; }
     .-wide DataPanel FindingList { width: 46; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f", "tab('findings')", "findings"),
         Binding("w", "tab('figures')", "figures"),
+        Binding("d", "tab('batch')", "batch", show=False),
         Binding("r,escape", "tab('rows')", "rows"),
         Binding("m", "mode", "loss mode", show=False),
         Binding("ctrl+r", "check", "check the set", show=False),
@@ -70,6 +72,7 @@ class DataPanel(Panel):
         yield RowsTab(self.deck, id="rows")
         yield FindingsView(id="findings")
         yield FiguresView(id="figures")
+        yield BatchView(self.deck, id="batch")
         yield Checker()
 
     @property
@@ -85,12 +88,19 @@ class DataPanel(Panel):
             self.call_after_refresh(self.rows.open_source)  # its own parts are there by then
 
     def focus_main(self) -> None:
-        mains: dict[Tab, type[Widget]] = {"rows": RowList, "findings": FindingList, "figures": FiguresView}
+        mains: dict[Tab, type[Widget]] = {
+            "rows": RowList,
+            "findings": FindingList,
+            "figures": FiguresView,
+            "batch": BatchView,
+        }
         for main in self.query(mains[self.tab]):
             main.focus()
 
     def on_recipe_changed(self, message: RecipeChanged) -> None:
         before, after = message.before, message.after
+        if before != after:
+            self.query_one(BatchView).forget()
         if (before.model, before.data.source, before.data.config, before.data.split, before.data.columns) != (
             after.model, after.data.source, after.data.config, after.data.split, after.data.columns,
         ):  # fmt: skip
@@ -108,7 +118,9 @@ class DataPanel(Panel):
         self.tab = tab
         self._show_tab()
         self.focus_main()
-        if tab != "rows" and self.rows.report is None and not self.query_one(Checker).running:
+        if tab == "batch":
+            self.query_one(BatchView).open()
+        elif tab != "rows" and self.rows.report is None and not self.query_one(Checker).running:
             self.action_check()
 
     def why_not(self, action: str) -> str:
@@ -201,6 +213,7 @@ class DataPanel(Panel):
             ("rows", "r", "Rows"),
             ("findings", "f", f"Findings{self._counts()}"),
             ("figures", "w", "Figures"),
+            ("batch", "d", "Batch"),
         )
         for tab, key, title in titles:
             click = f"app.press('{key}')"
