@@ -13,26 +13,20 @@ from textual.containers import Container
 from textual.timer import Timer
 from textual.widgets import Input
 
-from core.memory.needs import needs
-from core.memory.verdict import Room
-from core.models.card import ModelCard
 from core.models.hub_search import parse_query
 from core.models.listing import ModelEntry, search_entries
 from core.models.remove import Removal, remove
-from core.models.sources import ModelFiles
 from core.recipe import RecipeError
 from tui.deck import Deck
-from tui.messages import JobFailed, JobResult, RecipeChanged
-from tui.model.card_lines import Line, card_lines, needs_lines, size_text
-from tui.model.card_view import CardView
+from tui.messages import RecipeChanged
+from tui.model.card_lines import size_text
 from tui.model.downloads import Downloads
+from tui.model.live_card import LiveCard
 from tui.model.lookup import (
-    HubCard,
     HubPage,
     RemovalPlanned,
     Scanned,
     Search,
-    hub_card,
     next_page,
     planned_removal,
     scan,
@@ -42,7 +36,6 @@ from tui.model.rows import hub_rows, local_rows
 from tui.panel import Command, Panel
 from tui.widgets.bars import Bar, Part
 
-CARD_SECONDS = 0.15  # a cursor that moves on reads no card
 HUB_SECONDS = 0.5  # a person who types on asks the Hub once
 PAGE = 20
 
@@ -65,7 +58,7 @@ class ModelPanel(Panel):
     ModelPanel #state { height: 1; }
     .-wide ModelPanel #body { layout: horizontal; }
     .-wide ModelPanel ModelList { width: 52; height: 100%; }
-    .-wide ModelPanel CardView { width: 1fr; height: 100%; }
+    .-wide ModelPanel LiveCard { width: 1fr; height: 100%; }
     .-widest ModelPanel ModelList { width: 80; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -82,12 +75,8 @@ class ModelPanel(Panel):
     def __init__(self, deck: Deck) -> None:
         super().__init__(deck)
         self.entries: list[ModelEntry] = []
-        self.room = Room()
         self.downloads = Downloads()
         self.search: Search | None = None
-        self.cards: dict[tuple[str, str], list[Line]] = {}
-        self._card_job = (0, ("", ""))
-        self._card_timer: Timer | None = None
         self._hub_timer: Timer | None = None
         self._scanned = False
 
@@ -95,7 +84,7 @@ class ModelPanel(Panel):
         yield Input(placeholder="search here and on the Hub", id="search", disabled=True)
         with Container(id="body"):
             yield ModelList(id="models")
-            yield CardView(id="card")
+            yield LiveCard(self.deck, id="card")
         yield Bar(id="state")
 
     def on_mount(self) -> None:
@@ -123,15 +112,17 @@ class ModelPanel(Panel):
         self.post_message(scan(self.deck.workspace, self.deck.recipe))
 
     def on_scanned(self, message: Scanned) -> None:
-        self.entries, self.room, self._scanned = message.entries, message.room, True
-        self.cards.clear()
-        self._draw()
-        self._read_card_soon()
+        self.entries, self._scanned = message.entries, True
+        self.query_one(LiveCard).room = message.room
+        self._read_anew()
 
     def on_recipe_changed(self, message: RecipeChanged) -> None:
-        self.cards.clear()
+        self._read_anew()
+
+    def _read_anew(self) -> None:
+        self.query_one(LiveCard).forget()
         self._draw()
-        self._read_card_soon()
+        self._follow_cursor()
 
     def _draw(self) -> None:
         recipe, text = self.deck.recipe, self.query_one("#search", Input).value
@@ -156,70 +147,10 @@ class ModelPanel(Panel):
                 parts.append(Part(f"{100 * one.share:.0f} %  {rate}{ends}", "good"))
         self.query_one("#state", Bar).put(0, parts)
 
-    # The card
-
     @on(ModelList.Highlighted)
-    def _read_card_soon(self) -> None:
-        if self._card_timer is not None:
-            self._card_timer.stop()
-        entry = self.entry
+    def _follow_cursor(self) -> None:
+        self.query_one(LiveCard).follow(self.entry, "nothing found" if self._scanned else "")
         self.refresh_bindings()
-        if entry is None:
-            self.query_one(CardView).put("", [("", "nothing found")] if self._scanned else [])
-        elif _key(entry) in self.cards:
-            self._show_card(entry)
-        else:
-            self.query_one(CardView).put(entry.id, [("", "reading")])
-            wait = HUB_SECONDS if entry.source == "hub" else CARD_SECONDS
-            self._card_timer = self.set_timer(wait, self._read_card)
-
-    def _read_card(self) -> None:
-        entry = self.entry
-        if entry is None:
-            return
-        if entry.source == "hub":
-            self._read_hub_card(entry.id)
-        elif entry.folder:
-            kind = "demo" if entry.source == "demo" else "hub" if entry.source == "cache" else "folder"
-            files = ModelFiles(entry.id, kind, Path(entry.folder), entry.revision)  # type: ignore[arg-type]
-            self._card_job = (self.submit("core.models.card:card_job", files=files), _key(entry))
-
-    def on_job_result(self, message: JobResult) -> None:
-        if message.job == self._card_job[0]:
-            self._keep_card(self._card_job[1], message.value)
-
-    def on_job_failed(self, message: JobFailed) -> None:
-        if message.job == self._card_job[0]:
-            self._keep_lines(self._card_job[1], [("problem", message.what)])
-
-    @work(thread=True, exclusive=True, exit_on_error=False, group="hub card")
-    def _read_hub_card(self, model: str) -> None:
-        self.post_message(hub_card(model))
-
-    def on_hub_card(self, message: HubCard) -> None:
-        if message.card is not None:
-            self._keep_card((message.model, ""), message.card)
-        else:
-            self._keep_lines((message.model, ""), [("problem", message.problem)])
-
-    def _keep_card(self, key: tuple[str, str], card: ModelCard) -> None:
-        lines = card_lines(card)
-        if card.architecture is not None:
-            at = next((n for n, (label, _) in enumerate(lines) if label != "problem"), len(lines))
-            lines[at:at] = needs_lines(needs(card.architecture, self.deck.recipe, self.room))
-        self._keep_lines(key, lines)
-
-    def _keep_lines(self, key: tuple[str, str], lines: list[Line]) -> None:
-        self.cards[key] = lines
-        entry = self.entry
-        if entry is not None and _key(entry) == key:
-            self._show_card(entry)
-
-    def _show_card(self, entry: ModelEntry) -> None:
-        lines = list(self.cards[_key(entry)])
-        if entry.missing:
-            lines.insert(0, ("problem", f"not whole: {entry.missing}; d goes on with the download"))
-        self.query_one(CardView).put(entry.id, lines)
 
     # Search
 
@@ -398,7 +329,3 @@ class ModelPanel(Panel):
         from tui.widgets.confirm import Confirm
 
         self.app.push_screen(Confirm(question, verb), lambda yes: then() if yes and callable(then) else None)
-
-
-def _key(entry: ModelEntry) -> tuple[str, str]:
-    return entry.id, entry.folder
