@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import hashlib
 import json
@@ -21,7 +22,7 @@ from core.data.drafting import Draft, Drafter
 from core.data.encode import Encoder
 from core.data.encoders import choose_encoder, exact_encoder
 from core.data.gigatoken_encoder import Disagreement
-from core.data.lookup import remember
+from core.data.lookup import known_digest, libraries, remember
 from core.data.outcome import findings_of
 from core.data.rowpass import (
     Kept,
@@ -47,6 +48,7 @@ from core.workspace import cache_folder, write_json_atomically
 PREPARATION_VERSION = 1
 BATCH_ROWS = 1024
 _SAMPLE_ROWS = 64
+_KEPT_PREPARATIONS = 30
 _QUANTILES = {
     "min": 0.0,
     "p5": 0.05,
@@ -125,16 +127,17 @@ def prepare(
     data = recipe.data
     rows = read_rows(data.source, workspace, data)
     eval_rows = read_rows(data.eval_source, workspace, data) if data.eval_source else None
+    known = known_digest(recipe, model_folder, rows, eval_rows, workspace) if cache else None
+    if known is not None and (prepared := _from_cache(known, out, started)) is not None:
+        return prepared
     tokenizer = load_tokenizer(model_folder, trust_remote_code=recipe.model.trust_remote_code)
     drafter = Drafter(data, tokenizer, choose_template(data.template, tokenizer, workspace))
     digest = _digest(recipe, drafter, rows, eval_rows)
-    remember(recipe, model_folder, rows, eval_rows, digest)
+    remember(recipe, model_folder, rows, eval_rows, digest, workspace)
+    if cache and (prepared := _from_cache(digest, out, started)) is not None:
+        return prepared
     kept = cache_folder() / "prepared" / digest
     out = out or kept
-    if cache and (kept / "report.json").exists():
-        if kept != out:
-            _copy(kept, out)
-        return _read_report(out, time.perf_counter() - started)
     encoder = choose_encoder(tokenizer, _sample(rows, recipe, drafter), len(rows))
     gc.freeze()  # what is loaded by now stays: collections during the pass need not walk it
     try:
@@ -146,7 +149,25 @@ def prepare(
         gc.unfreeze()
     if cache and kept != out:
         _copy(out, kept)
+    _forget_oldest(kept.parent)
     return prepared
+
+
+def _from_cache(digest: str, out: Path | None, started: float) -> Prepared | None:
+    """An earlier preparation under this digest, put into `out`."""
+    kept = cache_folder() / "prepared" / digest
+    if not (kept / "report.json").exists():
+        return None
+    if out is not None and out != kept:
+        _copy(kept, out)
+    return _read_report(out or kept, time.perf_counter() - started)
+
+
+def _forget_oldest(cache: Path) -> None:
+    """Keep the newest preparations; files that a run links to stay with the run."""
+    with contextlib.suppress(OSError):
+        for folder in sorted(cache.iterdir(), key=lambda item: item.stat().st_mtime)[:-_KEPT_PREPARATIONS]:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def read_prepared(folder: Path) -> Prepared:
@@ -315,8 +336,6 @@ def _nothing_left(outcome: Outcome, rows: int) -> str:
 
 
 def _digest(recipe: Recipe, drafter: Drafter, rows: Rows, eval_rows: Rows | None) -> str:
-    from importlib.metadata import version
-
     parts = {
         "version": PREPARATION_VERSION,
         "rows": rows.fingerprint,
@@ -324,7 +343,7 @@ def _digest(recipe: Recipe, drafter: Drafter, rows: Rows, eval_rows: Rows | None
         "data": recipe.data.model_dump(mode="json", exclude={"packing", "max_length"}),
         "cut": cut_length(recipe.data),
         "seed": recipe.training.seed,
-        "libraries": {name: version(name) for name in ("tokenizers", "transformers", "trl")},
+        "libraries": libraries(),
         "date": time.strftime("%Y-%m-%d") if drafter.template and drafter.template.reads_clock else None,
         **drafter.state(),
     }

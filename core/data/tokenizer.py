@@ -83,7 +83,7 @@ class Tokenizer:
     @cached_property
     def fingerprint(self) -> str:
         """Changes when any file that decides ids or text changes."""
-        return _folder_state(self.folder)
+        return folder_state(self.folder)
 
 
 def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Tokenizer:
@@ -94,7 +94,7 @@ def load_tokenizer(folder: Path, *, trust_remote_code: bool = False) -> Tokenize
     folder = Path(folder)
     if not folder.is_dir():
         raise MissingError("no such model folder", where=str(folder), fix="tunedeck models get fetches one")
-    return _loaded(folder.resolve(), _folder_state(folder), trust_remote_code)
+    return _loaded(folder.resolve(), folder_state(folder), trust_remote_code)
 
 
 @lru_cache(maxsize=4)
@@ -126,7 +126,8 @@ _TOKENIZER_FILES = (
 _DECIDING_FILES = (*_TOKENIZER_FILES, "config.json", "generation_config.json", "chat_template.jinja")
 
 
-def _folder_state(folder: Path) -> str:
+def folder_state(folder: Path) -> str:
+    """Sizes and times of the files that decide ids or text."""
     states = []
     for name in (*_DECIDING_FILES, "special_tokens_map.json", "added_tokens.json", "merges.txt"):
         path = folder / name

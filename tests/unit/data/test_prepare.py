@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from core.data.prepare import prepare, read_prepared
+from core.data.saved import open_saved
+from core.data.tokenizer import load_tokenizer
 from core.data.view import show_row
 from core.errors import TunedeckError, UsageError
-from core.recipe import Recipe, parse_recipe
+from core.recipe import Recipe, parse_recipe, recipe_text, with_changes
 from core.workspace import EMBEDDED_MODEL
 
 CHATS = [
@@ -73,6 +77,31 @@ def test_a_second_preparation_comes_from_the_cache(recipe: Recipe, tmp_path: Pat
     assert read_prepared(tmp_path / "elsewhere").tokens == first.tokens
 
 
+def test_the_second_look_loads_no_tokenizer(recipe: Recipe, tmp_path: Path) -> None:
+    prepare(recipe, EMBEDDED_MODEL, tmp_path / "out")
+    script = (
+        "import sys; from pathlib import Path; from core.recipe import parse_recipe\n"
+        "from core.data.prepare import prepare; from core.workspace import EMBEDDED_MODEL\n"
+        f"recipe = parse_recipe({recipe_text(recipe)!r})\n"
+        "assert prepare(recipe, EMBEDDED_MODEL, None).cached\n"
+        "assert not {'torch', 'transformers', 'trl', 'datasets'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_another_max_length_or_changed_rows_are_prepared_again(recipe: Recipe, tmp_path: Path) -> None:
+    first = prepare(recipe, EMBEDDED_MODEL, None)
+    shorter = prepare(with_changes(recipe, {"data.max_length": 32}), EMBEDDED_MODEL, None)
+    assert not shorter.cached
+    assert shorter.longest == 32
+    with Path(recipe.data.source).open("a") as file:
+        chat = [{"role": "user", "content": "More"}, {"role": "assistant", "content": "Yes"}]
+        file.write("\n" + json.dumps({"messages": chat}))
+    again = prepare(recipe, EMBEDDED_MODEL, None)
+    assert not again.cached
+    assert again.examples == first.examples + 1
+
+
 def test_nothing_to_train_on_is_one_clear_error(tmp_path: Path) -> None:
     source = tmp_path / "chats.jsonl"
     source.write_text(json.dumps({"messages": [{"role": "user", "content": "Hi"}]}))
@@ -92,3 +121,35 @@ def test_trained_text_is_the_answer_with_its_stop_token(recipe: Recipe) -> None:
 def test_a_row_number_beyond_the_source_is_a_usage_error(recipe: Recipe) -> None:
     with pytest.raises(UsageError, match="no row 4"):
         show_row(recipe, EMBEDDED_MODEL, 4)
+
+
+def test_a_tokenizer_without_the_rust_library(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It says no places: prompts can be told from completions, turns cannot, and that is said."""
+    monkeypatch.setitem(load_tokenizer(EMBEDDED_MODEL).__dict__, "backend", None)
+    source = tmp_path / "pairs.jsonl"
+    source.write_text(json.dumps({"prompt": "One, two,", "completion": " three."}))
+    pairs = parse_recipe(f'[data]\nsource = "{source}"\neval_fraction = 0.0')
+    prepared = prepare(pairs, EMBEDDED_MODEL, tmp_path / "out", cache=False)
+    assert prepared.engine == "transformers"
+    assert 0 < prepared.trained_tokens < prepared.tokens
+    with pytest.raises(TunedeckError, match="which characters a token covers"):
+        prepare(recipe, EMBEDDED_MODEL, tmp_path / "chats", cache=False)
+
+
+def test_a_disagreement_of_the_fast_engine_is_not_trained(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """If gigatoken gives other ids midway, the set is prepared again with the exact engine."""
+    from core.data import encoders, gigatoken_encoder
+
+    def disagrees(*_arguments: object, **_options: object) -> None:
+        raise gigatoken_encoder.Disagreement
+
+    monkeypatch.setattr(encoders, "WORTH_LOADING_CHARACTERS", 0)
+    assert prepare(recipe, EMBEDDED_MODEL, tmp_path / "fast", cache=False).engine == "gigatoken"
+    monkeypatch.setattr(gigatoken_encoder.GigatokenEncoder, "encode", disagrees)
+    prepared = prepare(recipe, EMBEDDED_MODEL, tmp_path / "exact", cache=False)
+    assert prepared.engine == "tokenizers"
+    assert open_saved(tmp_path / "fast" / "train") == open_saved(tmp_path / "exact" / "train")
