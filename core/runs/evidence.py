@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
+from core.errors import TunedeckError
+from core.memory.cards import card_named
+from core.memory.pace import Pace, pace
+from core.memory.plan import Plan
+from core.memory.setting import Lengths
+from core.models.architecture import Architecture
+from core.recipe import Recipe
+from core.runs.find import find_runs
 from core.runs.folder import Run, run_folders
 from core.workspace import Workspace
 
@@ -37,6 +46,47 @@ def history(workspace: Workspace) -> tuple[Evidence, ...]:
     """Every finished run that has both a plan and a measured peak, oldest first."""
     found = (_evidence(Run(folder)) for folder in sorted(run_folders(workspace), key=lambda one: one.name))
     return tuple(one for one in found if one is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Tokens per second of an earlier run, and its name."""
+
+    tokens_per_second: float
+    run: str
+
+
+def earlier_speed(workspace: Workspace, recipe: Recipe, device: str) -> Measured | None:
+    """The newest run of the same model, method, quantisation and device that measured its speed."""
+    for state in find_runs(workspace):
+        run = Run(state.folder)
+        if not state.tokens_per_second or str(run.read_json(run.plan).get("device", "")) != device:
+            continue
+        try:
+            then = run.read_recipe()
+        except TunedeckError:
+            continue
+        if (then.model.source, then.tuner.method, then.model.quantization) == (
+            recipe.model.source, recipe.tuner.method, recipe.model.quantization,
+        ):  # fmt: skip
+            return Measured(state.tokens_per_second, state.id)
+    return None
+
+
+def pace_of(
+    recipe: Recipe, architecture: Architecture, made: Plan, lengths: Lengths | None, speed: Measured | None
+) -> Pace:
+    """Time and cost of a planned run: on an earlier run's speed, else on the card's paper throughput."""
+    card = None
+    if made.room.device == "cuda" and made.room.name:
+        with contextlib.suppress(TunedeckError):  # a card that is not in the table has no throughput here
+            card = card_named(made.room.name)
+    if speed is None:
+        return pace(recipe, architecture, made, lengths, card=card)
+    return pace(
+        recipe, architecture, made, lengths, card=card,
+        tokens_per_second=speed.tokens_per_second, measured_in=speed.run,
+    )  # fmt: skip
 
 
 def _evidence(run: Run) -> Evidence | None:

@@ -76,8 +76,9 @@ def plan(
     """
     from core.errors import EXIT_DOES_NOT_FIT
     from core.memory.fit import case, levers
+    from core.runs.evidence import earlier_speed, pace_of
     from core.runs.planned import price
-    from tui.commands.plan_lines import lever_lines, plan_lines, together_lines, trace_lines
+    from tui.commands.plan_lines import lever_lines, pace_line, plan_lines, together_lines, trace_lines
 
     if forget:
         from core.memory.calibration import forget as remove
@@ -105,11 +106,16 @@ def plan(
         return
     found = levers(chosen, subject)
     traced = _traced(chosen, priced, workspace_of(ctx)) if trace else None
+    speed = earlier_speed(workspace_of(ctx), chosen, priced.plan.room.name)
+    found_pace = pace_of(chosen, priced.architecture, priced.plan, priced.lengths, speed)
     if as_json:
-        document = priced.plan.to_json() | {"levers": [lever.to_json() for lever in found]}
+        document = priced.plan.to_json() | {
+            "pace": found_pace.to_json(),
+            "levers": [lever.to_json() for lever in found],
+        }
         print_json(document | {"trace": traced} if traced is not None else document)
     else:
-        lines = [*plan_lines(priced.plan, figures=figures), *trace_lines(traced)]
+        lines = [*plan_lines(priced.plan, figures=figures), pace_line(found_pace), *trace_lines(traced)]
         if priced.plan.verdict in ("tight", "does not fit"):
             lines += [*lever_lines(found), *together_lines(chosen, subject)]
         for line in lines:

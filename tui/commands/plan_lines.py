@@ -9,6 +9,7 @@ from core.memory.calibration import Learnt
 from core.memory.devices import Device
 from core.memory.figure import GIB, by_category, in_gib
 from core.memory.fit import Case, Lever, combined
+from core.memory.pace import Pace
 from core.memory.plan import Plan
 from core.recipe import Recipe
 from core.runs.evidence import Evidence
@@ -125,3 +126,19 @@ def history_lines(found: tuple[Evidence, ...], learnt: dict[str, Learnt]) -> lis
         for one in learnt.values()
     ]
     return lines
+
+
+def pace_line(found: Pace) -> str:
+    """Steps, tokens, time and cost, and what they rest on."""
+    if found.tokens is None or found.steps is None:
+        return f"time: {found.rests_on}"
+    words = f"time: {found.steps:,} steps, {found.tokens:,} tokens"
+    if found.seconds is None:
+        return f"{words}; {found.rests_on}"
+    low, high = (
+        f"{seconds / 3600:.2f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
+        for seconds in found.seconds
+    )
+    span = low if low == high else f"{low} to {high}"
+    cost = "" if found.cost is None else f", {found.cost[0]:.2f} to {found.cost[1]:.2f} dollars"
+    return f"{words}, {span}{cost} ({found.rests_on})"

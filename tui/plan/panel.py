@@ -17,10 +17,9 @@ from textual.widgets import Input
 
 from core.errors import TunedeckError
 from core.memory.calibration import calibrated
-from core.memory.cards import card_named, cards
+from core.memory.cards import cards
 from core.memory.devices import Device, room_for
 from core.memory.fit import Case, Lever, by_method_and_card, by_method_and_length, case, combined, levers
-from core.memory.pace import pace
 from core.memory.plan import Plan
 from core.memory.setting import Lengths
 from core.memory.verdict import Room
@@ -29,6 +28,7 @@ from core.models.architecture import Architecture
 from core.models.architecture_of import read_model
 from core.models.sources import locate
 from core.recipe import Recipe, RecipeError, differences
+from core.runs.evidence import Measured, earlier_speed, pace_of
 from core.runs.planned import prepared_lengths
 from tui.deck import Deck
 from tui.messages import JobFailed, JobProgress, JobResult, RecipeChanged
@@ -53,6 +53,7 @@ class Found(Message, bubble=False):
         lengths: Lengths | None,
         folder: Path | None,
         problem: str,
+        speed: Measured | None = None,
     ) -> None:
         super().__init__()
         self.recipe = recipe
@@ -60,6 +61,7 @@ class Found(Message, bubble=False):
         self.lengths = lengths
         self.folder = folder
         self.problem = problem
+        self.speed = speed
 
 
 class PlanPanel(Panel):
@@ -107,6 +109,7 @@ class PlanPanel(Panel):
         self._typing: Knob | None = None
         self._tracing = 0
         self._traced = ""
+        self._speed: Measured | None = None
         self._watcher = DeviceWatcher()
         self._timer: Timer | None = None
 
@@ -162,7 +165,9 @@ class PlanPanel(Panel):
         except TunedeckError as error:
             self.post_message(Found(recipe, None, None, None, str(error).splitlines()[0]))
         else:
-            self.post_message(Found(recipe, architecture, lengths, files.folder, ""))
+            room = self._room or self._room_of(self._watcher.devices) or Room()
+            speed = earlier_speed(self.deck.workspace, recipe, room.name)
+            self.post_message(Found(recipe, architecture, lengths, files.folder, "", speed))
 
     def on_found(self, message: Found) -> None:
         if message.recipe.model != self.deck.recipe.model or message.recipe.data != self.deck.recipe.data:
@@ -172,7 +177,7 @@ class PlanPanel(Panel):
             message.lengths,
             message.folder,
         )
-        self.problem = message.problem
+        self.problem, self._speed = message.problem, message.speed
         self._price()
 
     def on_recipe_changed(self, message: RecipeChanged) -> None:
@@ -285,13 +290,7 @@ class PlanPanel(Panel):
     def _draw_pace(self) -> None:
         assert self.plan is not None
         assert self._architecture is not None
-        card = None
-        if self.plan.room.device == "cuda" and self.plan.room.name:
-            try:
-                card = card_named(self.plan.room.name)
-            except TunedeckError:
-                card = None
-        found = pace(self.deck.recipe, self._architecture, self.plan, self._lengths, card=card)
+        found = pace_of(self.deck.recipe, self._architecture, self.plan, self._lengths, self._speed)
         self.query_one("#pace", Bar).put(
             0, [Part(fit(" " + shown.time_and_cost(found), self.size.width), "muted")]
         )

@@ -11,8 +11,8 @@ import pytest
 from core.memory.calibration import calibrated, calibration_file, forget, learn, read_calibration
 from core.memory.plan import plan
 from core.memory.verdict import Room
-from core.recipe import Recipe
-from core.runs.evidence import history
+from core.recipe import Recipe, parse_recipe
+from core.runs.evidence import Measured, earlier_speed, history
 from core.workspace import Workspace
 from tests.unit.memory.shapes import LLAMA_3_8B, architecture
 
@@ -72,3 +72,17 @@ def test_a_damaged_file_is_as_none() -> None:
     calibration_file().parent.mkdir(parents=True)
     calibration_file().write_text('{"card": 3}')
     assert read_calibration() == {}
+
+
+def test_time_rests_on_the_newest_run_of_the_same_kind(tmp_path: Path) -> None:
+    plan_file = {"peak_allocated_bytes": GIB, "device": "card"}
+    write_run(tmp_path, "20260101-000000-a", plan_file, {})
+    folder = tmp_path / "runs" / "20260101-000000-a"
+    (folder / "recipe.toml").write_text('[model]\nsource = "owner/model"\n')
+    event = {"kind": "step", "time": 1.0, "step": 3, "tokens_per_second": 812.0}
+    (folder / "events.jsonl").write_text(json.dumps(event) + "\n")
+    same = parse_recipe("", ['model.source="owner/model"', "tuner.rank=64"])
+    found = earlier_speed(Workspace(tmp_path), same, "card")
+    assert found == Measured(812.0, "20260101-000000-a")
+    assert earlier_speed(Workspace(tmp_path), same, "another card") is None
+    assert earlier_speed(Workspace(tmp_path), parse_recipe("", ["tuner.method=full"]), "card") is None

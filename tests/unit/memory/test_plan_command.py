@@ -59,6 +59,41 @@ def test_a_config_without_heads_is_an_error_and_never_a_number(tmp_path: Path) -
     assert "Traceback" not in found.stderr
 
 
+def test_solving_answers_in_words_and_json_and_exits_3_where_nothing_fits(config: Path) -> None:
+    called = ("plan", "--model", str(config), "--solve")
+    words = tunedeck(*called, "gpu", cwd=config.parent)
+    assert words.stdout.startswith("RTX 4090 24GB, about ")
+    found = tunedeck(*called, "max_length", "--memory", "24GiB", "--json", cwd=config.parent)
+    assert json.loads(found.stdout)["value"] > 2048
+    nothing = tunedeck(*called, "rank", "--memory", "4GiB", cwd=config.parent)
+    assert (nothing.returncode, nothing.stdout) == (3, "")
+    unknown = tunedeck(*called, "colour", "--memory", "24GiB", cwd=config.parent)
+    assert unknown.returncode == 2
+
+
+def test_what_does_not_fit_is_told_with_the_changes_that_make_it_fit(config: Path) -> None:
+    found = tunedeck("plan", "--model", str(config), "--memory", "12GiB", cwd=config.parent)
+    assert found.returncode == 3
+    options = next(line.split() for line in found.stdout.splitlines() if line.startswith("  --set "))
+    again = tunedeck(
+        "plan",
+        "--model",
+        str(config),
+        "--memory",
+        "12GiB",
+        *(one.replace('"', "") for one in options),
+        cwd=config.parent,
+    )
+    assert again.returncode == 0
+    assert again.stdout.startswith("fits: ")
+
+
+def test_history_lists_and_forgets(config: Path) -> None:
+    found = tunedeck("plan", "--history", cwd=config.parent)
+    assert found.stdout == "no finished run here has both a plan and a measured peak\n"
+    assert "nothing was learnt yet" in tunedeck("plan", "--forget", cwd=config.parent).stderr
+
+
 def test_planning_imports_no_torch(config: Path) -> None:
     code = (
         "import sys; from tui.commands.all import app; import contextlib\n"
