@@ -18,7 +18,16 @@ from core.chat.ledger import Ledger
 from core.chat.load import LoadedModel, load
 from core.chat.losses import row_losses
 from core.chat.messages import BASE, TUNED
-from core.chat.metrics import Difference, Marked, RowLoss, Scores, mark, paired_difference, scores
+from core.chat.metrics import (
+    Difference,
+    Marked,
+    RowLoss,
+    Scores,
+    check_form,
+    mark,
+    paired_difference,
+    scores,
+)
 from core.chat.questions import Question, ScoredRow, questions, read_rows, text_of, without_stop
 from core.chat.subject import Subject, base_of
 from core.chat.voices import speaking_as
@@ -115,14 +124,16 @@ def evaluate(
     max_tokens: int | None = None,
     batch_size: int = 16,
     generate: bool = True,
+    form: str = "",
     progress: Callable[[Any], None] = lambda value: None,
 ) -> Evaluation:
     """Evaluate on prepared rows and write `report.json`, `report.md` and pictures into a folder under `out`.
 
     `rows_folder` is a prepared folder (input_ids, labels, row). `progress` is told {"who", "what", "done", "total",
-    "eta_seconds"}. Raises TunedeckError if there is nothing to evaluate on or a model cannot be loaded.
+    "eta_seconds"}. `form` ("json" or "re:PATTERN") is what every answer should look like. Raises TunedeckError if there is nothing to evaluate on or a model cannot be loaded.
     """
     began = time.perf_counter()
+    check_form(form)
     rows = read_rows(rows_folder, limit)
     if not rows:
         raise TunedeckError("no row holds a label", where=data, fix="check the data: tunedeck check")
@@ -138,7 +149,7 @@ def evaluate(
             loaded = load(contender.subject)
         texts = texts or tuple(loaded.tokenizer.decode(list(q.prompt_ids)) for q in asked)
         ledger = Ledger(folder / f"{_name(contender.name)}-{fingerprint(contender)}.jsonl")
-        judged.append(_judge(contender, loaded, rows, asked, room, batch_size, ledger, progress))
+        judged.append(_judge(contender, loaded, rows, asked, room, batch_size, form, ledger, progress))
     evaluation = Evaluation(
         data, folder, tuple(judged), differences(judged), texts, time.perf_counter() - began
     )
@@ -190,6 +201,7 @@ def _judge(
     asked: Sequence[Question],
     room: int,
     batch_size: int,
+    form: str,
     ledger: Ledger,
     progress: Callable[[Any], None],
 ) -> Judged:
@@ -227,11 +239,11 @@ def _judge(
                 ledger.write({"question": question.number, "ids": list(ids)})
             told.add(len(batch))
     losses = tuple(by_index[index] for index in range(len(rows)))
-    marked = tuple(_marked(question, said[question.number], loaded) for question in asked)
+    marked = tuple(_marked(question, said[question.number], loaded, form) for question in asked)
     return Judged(contender.name, contender.subject.label, scores(losses, marked), losses, marked)
 
 
-def _marked(question: Question, ids: tuple[int, ...], loaded: LoadedModel) -> Marked:
+def _marked(question: Question, ids: tuple[int, ...], loaded: LoadedModel, form: str) -> Marked:
     content = without_stop(ids, loaded.stop_ids)
     expected = without_stop(question.expected_ids, loaded.stop_ids)
     return mark(
@@ -241,6 +253,7 @@ def _marked(question: Question, ids: tuple[int, ...], loaded: LoadedModel) -> Ma
         text_of(loaded.tokenizer, content),
         text_of(loaded.tokenizer, expected),
         stopped=len(content) < len(ids),
+        form=form,
     )
 
 

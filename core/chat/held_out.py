@@ -55,6 +55,7 @@ def evaluate_named(
     max_tokens: int | None = None,
     batch_size: int = 16,
     generate: bool = True,
+    form: str = "",
     progress: Callable[[Any], None] = lambda value: None,
 ) -> Evaluation:
     """`evaluate` for what a person named: a job of the workshop. `against` is "", "base" or another model."""
@@ -76,6 +77,7 @@ def evaluate_named(
         max_tokens=max_tokens,
         batch_size=batch_size,
         generate=generate,
+        form=form,
         progress=progress,
     )
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 import string
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+
+from core.errors import UsageError
 
 RESAMPLES = 10_000
 NGRAM = 4
@@ -37,6 +41,7 @@ class Marked:
     normalised: bool
     stopped: bool
     repetition: float
+    valid: bool | None = None  # None: no form was asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,7 @@ class Scores:
     stop_rate: float | None
     repetition: float | None
     answer_tokens: float | None
+    valid_rate: float | None
     examples: int
     labelled_tokens: int
     answers: int
@@ -92,6 +98,7 @@ def scores(losses: Sequence[RowLoss], marked: Sequence[Marked]) -> Scores:
         stop_rate=_mean([answer.stopped for answer in marked]),
         repetition=_mean([answer.repetition for answer in marked]),
         answer_tokens=_mean([answer.tokens for answer in marked]),
+        valid_rate=_mean([answer.valid for answer in marked if answer.valid is not None]),
         examples=len(losses),
         labelled_tokens=tokens,
         answers=len(marked),
@@ -105,8 +112,20 @@ def perplexity(loss: float | None) -> float | None:
     return math.exp(loss)
 
 
-def mark(question: int, row: int, ids: Sequence[int], text: str, expected: str, *, stopped: bool) -> Marked:
-    """Compare an answer's text with the expected one. `ids` are the answer's tokens without its stop token."""
+def mark(
+    question: int,
+    row: int,
+    ids: Sequence[int],
+    text: str,
+    expected: str,
+    *,
+    stopped: bool,
+    form: str = "",
+) -> Marked:
+    """Compare an answer's text with the expected one. `ids` are the answer's tokens without its stop token.
+
+    `form` is "", "json" or "re:PATTERN": what every answer should look like.
+    """
     return Marked(
         question=question,
         row=row,
@@ -117,7 +136,33 @@ def mark(question: int, row: int, ids: Sequence[int], text: str, expected: str, 
         normalised=normalise(text) == normalise(expected),
         stopped=stopped,
         repetition=repetition(ids),
+        valid=has_form(text, form) if form else None,
     )
+
+
+def check_form(form: str) -> None:
+    """Raise UsageError for a form that is neither "", "json" nor a regular expression after "re:"."""
+    try:
+        has_form("", form)
+    except (ValueError, re.error) as error:
+        raise UsageError(
+            f"{form} is not a form: {error}",
+            where="--form",
+            fix="use json, or re:PATTERN for the whole answer",
+        ) from None
+
+
+def has_form(text: str, form: str) -> bool:
+    """Whether an answer is JSON, or is matched whole by the pattern after "re:". An empty form takes all."""
+    if form == "json":
+        try:
+            json.loads(text)
+        except ValueError:
+            return False
+        return True
+    if form and not form.startswith("re:"):
+        raise ValueError("it is neither json nor re:PATTERN")
+    return not form or re.fullmatch(form.removeprefix("re:"), text, re.DOTALL) is not None
 
 
 def normalise(text: str) -> str:

@@ -19,6 +19,7 @@ FIGURES = (
     ("exact_match", "answer exactly right", True),
     ("normalised_match", "right but for case, punctuation, blanks", True),
     ("stop_rate", "stops by itself", True),
+    ("valid_rate", "has the form asked for", True),
     ("repetition", "repeated 4-grams", True),
     ("answer_tokens", "tokens per answer", False),
 )

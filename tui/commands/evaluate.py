@@ -35,6 +35,9 @@ def evaluate(
     ] = None,
     batch_size: Annotated[int, typer.Option("--batch", help="Answers generated at once.")] = 16,
     loss_only: Annotated[bool, typer.Option("--loss-only", help="Generate no answers.")] = False,
+    form: Annotated[
+        str, typer.Option(metavar="FORM", help="What every answer should be: json, or re:PATTERN.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Loss, perplexity and answers on held-out rows, with the difference to the base.
@@ -55,6 +58,7 @@ def evaluate(
             max_tokens=max_tokens,
             batch_size=batch_size,
             generate=not loss_only,
+            form=form,
         )
         evaluation: Evaluation = workshop.wait(job, _Narrator())
     except BaseException:

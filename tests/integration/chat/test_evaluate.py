@@ -143,6 +143,21 @@ def test_a_stopped_evaluation_goes_on(
     assert [judged.scores for judged in again.models] == [judged.scores for judged in done.models]
 
 
+def test_a_model_trained_whole_against_its_base(
+    tiny_model: Path, tiny_adapter: Path, subject: Subject, rows: Path, done: Evaluation, tmp_path: Path
+) -> None:
+    """Two models in turn instead of one with a switch: the figures are those of the adapter on and off."""
+    base: Any = AutoModelForCausalLM.from_pretrained(tiny_model, dtype="float32")
+    PeftModel.from_pretrained(base, tiny_adapter).merge_and_unload().save_pretrained(tmp_path / "model")
+    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(tmp_path / "model")
+    whole = Subject("whole", tmp_path / "model", base_folder=tiny_model, dtype="float32")
+    again = evaluate(whole, rows, data="x", out=tmp_path / "out", against=base_of(whole), max_tokens=10)
+    assert [judged.name for judged in again.models] == ["tuned", "base"]
+    for one, other in zip(again.models, done.models, strict=True):
+        assert one.scores.loss == pytest.approx(other.scores.loss, abs=1e-4)
+        assert one.scores.exact_match == other.scores.exact_match
+
+
 def test_rows_without_labels_are_refused(subject: Subject, tmp_path: Path) -> None:
     Dataset.from_list([{"input_ids": [1, 2], "labels": [-100, -100], "row": 0}]).save_to_disk(
         tmp_path / "rows"

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from core.chat.metrics import (
     RowLoss,
+    check_form,
+    has_form,
     mark,
     normalise,
     paired_difference,
@@ -18,6 +20,7 @@ from core.chat.metrics import (
     scores,
 )
 from core.chat.questions import ScoredRow, questions, trained_spans, without_stop
+from core.errors import UsageError
 
 
 def test_loss_is_per_token_not_per_row() -> None:
@@ -50,6 +53,17 @@ def test_repetition_counts_repeated_4_grams() -> None:
     assert repetition([1, 2, 3, 4, 5, 6]) == 0.0
     assert repetition([1, 2, 1, 2, 1, 2, 1, 2]) == pytest.approx(1 - 2 / 5)
     assert repetition([7] * 8) == pytest.approx(1 - 1 / 5)
+
+
+def test_forms() -> None:
+    assert has_form('{"a": [1]}', "json") and not has_form("{'a': 1}", "json")
+    assert has_form("yes", "re:yes|no") and not has_form("yes!", "re:yes|no")
+    marked = [mark(n, n, [1], text, "", stopped=True, form="json") for n, text in enumerate(["1", "x", "[]"])]
+    assert scores([], marked).valid_rate == pytest.approx(2 / 3)
+    assert scores([], [mark(0, 0, [1], "x", "", stopped=True)]).valid_rate is None
+    for wrong in ("xml", "re:("):
+        with pytest.raises(UsageError, match="is not a form"):
+            check_form(wrong)
 
 
 def test_normalise() -> None:
