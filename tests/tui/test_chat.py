@@ -246,7 +246,7 @@ INSIDE = Inspection(
 )
 
 
-@pytest.mark.parametrize(("number", "mark"), [(0, "·"), (1, "▲"), (2, "‼")])
+@pytest.mark.parametrize(("number", "mark"), [(0, "·"), (1, "▲"), (2, "!!")])
 def test_surprise_has_a_mark(number: int, mark: str) -> None:
     assert surprise(INSIDE.answer[number])[0] == mark
 

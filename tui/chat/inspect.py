@@ -56,7 +56,7 @@ class InspectScreen(ModalScreen[None]):
             0,
             [
                 Part(
-                    " › asked   · likeliest   ▲ among the likely   ‼ a surprise (below 5 %)   esc close",
+                    " › asked  · the likeliest  ▲ likely  !! below 5 %  esc closes",
                     "muted",
                 )
             ],
@@ -72,7 +72,7 @@ def surprise(token: TokenChance) -> tuple[str, str]:
     """Mark and style of a token: by rank and probability, never by hue alone."""
     if token.rank == 0:
         return "·", ""
-    return ("▲", "muted") if token.probability >= 0.05 else ("‼", "bad")
+    return ("▲", "muted") if token.probability >= 0.05 else ("!!", "bad")
 
 
 def _asked(number: int, id: int, text: str) -> Row:
