@@ -40,7 +40,7 @@ def test_a_run_is_started_watched_left_and_found(workspace: Workspace) -> None:
         terminal.press("4")
         terminal.wait_for("r start a run")
         terminal.press("r")
-        terminal.wait_for("yoda.jsonl")
+        terminal.wait_for("y start", 120)
         terminal.press("y")
         terminal.wait_until(lambda: loss_shown(terminal) is not None, 120, "a first loss")
         first = loss_shown(terminal)

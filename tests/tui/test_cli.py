@@ -153,3 +153,13 @@ def test_the_workshop_starts_while_a_screen_holds_stderr() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert ran.stdout.strip() == "42"
+
+
+def test_every_command_is_in_the_documentation() -> None:
+    from tui.commands.all import app
+
+    page = (ROOT / "docs" / "commands.md").read_text()
+    names = [command.name for command in app.registered_commands] + [
+        group.name for group in app.registered_groups
+    ]
+    assert [name for name in names if f"{name}" not in page] == []

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from core.recipe import Recipe, with_changes
 from core.runs.control import read_requests
 from core.runs.folder import Run
+from core.runs.preflight import Check, Preflight
 from tests.tui.runs import append, make_run, step_event
 from tests.tui.test_shell import settled, toasts, until
-from tui.messages import OpenRun
+from tui.messages import OpenRun, StartRun
+from tui.train.checklist import Checklist
 from tui.train.panel import NO_RUN
 from tui.widgets.bars import Bar, Footer, Header
 from tui.widgets.curve import CurveView, Plotted, round_range
@@ -192,17 +195,54 @@ async def test_searching_the_log(tmp_path: Path, make_app) -> None:
         await until(pilot, lambda: log.page.lines[-1] == "a new line")
 
 
-async def test_a_run_that_cannot_start_says_why_and_leaves_nothing(tmp_path: Path, make_app) -> None:
+async def test_the_checklist_comes_before_a_run_and_blocks_what_cannot_work(tmp_path: Path, make_app) -> None:
     app = make_app(start="train")
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await until(pilot, lambda: headline(app))
         app.panel.change_recipe({"data.source": "nowhere.jsonl"})
         await pilot.press("r")
-        assert "demo on nowhere.jsonl" in app.screen.question
+        screen = app.screen
+        assert "demo on nowhere.jsonl" in screen.summary
+        await until(pilot, lambda: screen.listed is not None, seconds=90)
+        assert [check.check for check in screen.listed.blocking] == ["data"]
         await pilot.press("y")
-        await until(pilot, lambda: "nowhere.jsonl" in note(app), seconds=60)
+        assert toasts(app) == ["data blocks it"] and app.screen is screen
+        await pilot.press("escape")
+        assert app.screen is not screen
+        await until(pilot, lambda: not list((tmp_path / "runs").glob("*")))
+
+
+async def test_a_start_that_fails_says_why(tmp_path: Path, make_app) -> None:
+    app = make_app(start="train", message=StartRun(with_changes(Recipe(), {"data.source": "nowhere.jsonl"})))
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await until(pilot, lambda: "nowhere.jsonl" in note(app), seconds=90)
         assert headline(app) == NO_RUN
-        assert not list((tmp_path / "runs").glob("*"))
+
+
+CHECKS = (
+    Check("recipe", "ok", "lora, effective batch 16, learning rate 0.0002, bfloat16"),
+    Check("data", "warn", "3 of 700 rows are not trained: too-long", "tunedeck check lists them"),
+    Check("memory", "fail", "needs 19.2 GiB, 15.7 GiB are free", "micro_batch 2 fits"),
+    Check("disk", "skip", "nothing was measured"),
+)
+
+
+@pytest.mark.parametrize("state", ["checking", "warned", "blocked"])
+def test_pictures_of_the_checklist(snap_compare, make_app, size, state: str) -> None:
+    app = make_app(start="train")
+
+    async def before(pilot) -> None:
+        await until(pilot, lambda: headline(app) and in_header(app, "GPU 0"))
+        screen = Checklist("Start a run? demo on yoda.jsonl\nlora, 3 epochs, batch 16, rate 2.00e-4")
+        await app.push_screen(screen)
+        if state == "checking":
+            screen.add(CHECKS[0])
+            screen.busy_with("preparing the rows: 512 of 700")
+        else:
+            screen.finish(Preflight(CHECKS if state == "blocked" else CHECKS[:2]))
+        await settled(pilot)
+
+    assert snap_compare(app, terminal_size=size, run_before=before)
 
 
 @pytest.mark.parametrize(

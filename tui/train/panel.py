@@ -15,7 +15,6 @@ from textual.message import Message
 from textual.widgets import Input
 
 from core.errors import TunedeckError
-from core.recipe import Recipe
 from core.runs.control import What, request
 from core.runs.find import find_runs
 from core.runs.folder import Run
@@ -26,13 +25,14 @@ from tui.messages import FollowRun, GoTo, JobFailed, JobProgress, JobResult, Ope
 from tui.panel import Command, Panel
 from tui.train import shown
 from tui.train.follower import Followed, Follower
+from tui.train.starter import Starter
 from tui.widgets.bars import Bar, Part
 from tui.widgets.curve import CurveView
 from tui.widgets.figures import Figures
 from tui.widgets.log_view import LogView
 from tui.widgets.text import visible
 
-NO_RUN = " No run here yet. r starts one of the recipe; its rows are prepared and priced first."
+NO_RUN = " No run here yet. r starts one of the recipe; a checklist comes first."
 QUESTIONS: dict[What, str] = {
     "stop-and-save": "Stop the run now and save a checkpoint it can be resumed from?",
     "stop": "Stop the run now WITHOUT saving? What came after its last checkpoint is lost.",
@@ -92,7 +92,7 @@ class TrainPanel(Panel):
         self.log_scale = False
         self.zoom = 1.0
         self.cursor_step: float | None = None
-        self._starting = 0  # number of the job that starts a run
+        self._starter = Starter(self)
         self._then_chat = False
         self._follower: Follower | None = None
 
@@ -108,7 +108,7 @@ class TrainPanel(Panel):
     # Which run
 
     def shown(self) -> None:
-        if self.run is None and not self._starting:
+        if self.run is None and not self._starter.busy:
             self._find_newest()
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="newest")
@@ -118,7 +118,7 @@ class TrainPanel(Panel):
         self.post_message(Newest((living or runs)[0].folder if runs else None))
 
     def on_newest(self, message: Newest) -> None:
-        if self._starting:
+        if self._starter.busy:
             return
         if self.run is None and message.folder is not None:
             self.open_run(message.folder)
@@ -173,41 +173,31 @@ class TrainPanel(Panel):
     def action_start(self) -> None:
         if self.refused("start"):
             return
-        from tui.widgets.confirm import Confirm
-
-        recipe = self.deck.recipe
-        self.app.push_screen(
-            Confirm(shown.summary(recipe), "start"), lambda yes: self.start(recipe) if yes else None
-        )
+        try:
+            self._starter.check(self.deck.recipe)
+        except OSError as error:
+            self.refuse(f"nothing can be written to {self.deck.workspace.runs}: {error.strerror}")
 
     def on_start_run(self, message: StartRun) -> None:
         self._then_chat = message.then_chat
-        self.start(message.recipe)
-
-    def start(self, recipe: Recipe) -> None:
-        """Prepare, price and launch, in the workshop; the trainer is its own process from the first moment."""
-        self._starting = self.submit("core.runs.start:start", workspace=self.deck.workspace, recipe=recipe)
-        self._say_starting("preparing the rows")
+        self._starter.launch(message.recipe)
 
     def on_job_progress(self, message: JobProgress) -> None:
-        if message.job == self._starting:
-            done, total = message.value.done, message.value.total
-            self._say_starting(f"preparing the rows: {done} of {total}")
+        self._starter.progress(message.job, message.value)
 
     def on_job_result(self, message: JobResult) -> None:
-        if message.job == self._starting:
-            self._starting = 0
-            self.open_run(message.value.folder)
+        self._starter.result(message.job, message.value)
 
     def on_job_failed(self, message: JobFailed) -> None:
-        if message.job == self._starting:
-            self._starting = 0
-            self._say_starting("")
-            self.notify(message.what, severity="error", timeout=20)
-            self.query_one("#note", Bar).put(0, [Part(f" ✗ {visible(message.what)}", "bad")])
+        self._starter.failed(message.job, message.what)
 
-    def _say_starting(self, what: str) -> None:
-        self.query_one("#headline", Bar).put(0, [Part(f" ◌ starting: {what}" if what else NO_RUN)])
+    def say_starting(self, what: str) -> None:
+        self.query_one("#headline", Bar).put(0, [Part(f" ◌ starting: {what}")])
+
+    def say_not_started(self, why: str) -> None:
+        self.query_one("#headline", Bar).put(0, [Part(NO_RUN, "muted")])
+        self.query_one("#note", Bar).put(0, [Part(f" ✗ {visible(why)}", "bad")])
+        self.notify(why, severity="error", timeout=20)
 
     # Drawing
 
@@ -254,7 +244,7 @@ class TrainPanel(Panel):
 
     def why_not(self, action: str) -> str:
         if action == "start":
-            if self._starting:
+            if self._starter.busy:
                 return "a run is being started"
             return "this run is at work; stop it first" if self.state and not self.state.ended else ""
         if self.run is None or self.state is None:

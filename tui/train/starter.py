@@ -1,0 +1,96 @@
+"""Starting a run from the Train panel: the checklist in the workshop, the person's word, then the launch."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.recipe import Recipe
+from core.runs.preflight import Check, Preflight
+from tui.train.checklist import Checklist
+from tui.train.shown import summary
+
+if TYPE_CHECKING:
+    from tui.train.panel import TrainPanel
+
+
+class Starter:
+    """One start at a time; the panel hands on the messages of its jobs."""
+
+    def __init__(self, panel: TrainPanel) -> None:
+        self.panel = panel
+        self._checking = 0  # numbers of the open jobs
+        self._launching = 0
+        self._screen: Checklist | None = None
+        self._rows: Path | None = None  # prepared by the checklist; the run takes them from the cache
+        self._recipe = panel.deck.recipe
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._checking or self._launching)
+
+    def check(self, recipe: Recipe) -> None:
+        """Show the checklist of a recipe and start it if the person says so. Raises OSError if nothing can be written."""
+        workspace = self.panel.deck.workspace
+        workspace.runs.mkdir(parents=True, exist_ok=True)
+        self._rows = Path(tempfile.mkdtemp(prefix=".preflight-", dir=workspace.runs))
+        self._recipe = recipe
+        self._screen = Checklist(summary(recipe))
+        self.panel.app.push_screen(self._screen, self._decided)
+        self._checking = self.panel.submit(
+            "core.runs.preflight:preflight", workspace=workspace, recipe=recipe, out=self._rows / "data"
+        )
+
+    def launch(self, recipe: Recipe) -> None:
+        """Prepare, price and launch; the trainer is a process of its own from the first moment."""
+        self._launching = self.panel.submit(
+            "core.runs.start:start", workspace=self.panel.deck.workspace, recipe=recipe
+        )
+        self.panel.say_starting("preparing the rows")
+
+    def progress(self, job: int, value: Any) -> None:
+        if job == self._checking and self._screen is not None:
+            if isinstance(value, Check):
+                self._screen.add(value)
+            else:
+                self._screen.busy_with(f"preparing the rows: {value.done} of {value.total}")
+        elif job == self._launching:
+            self.panel.say_starting(f"preparing the rows: {value.done} of {value.total}")
+
+    def result(self, job: int, value: Any) -> None:
+        if job == self._checking:
+            self._checking = 0
+            if self._screen is not None and isinstance(value, Preflight):
+                self._screen.finish(value)
+        elif job == self._launching:
+            self._launching = 0
+            self._forget_rows()
+            self.panel.open_run(value.folder)
+
+    def failed(self, job: int, what: str) -> None:
+        if job == self._checking and self._screen is not None:
+            self._checking = 0
+            self._screen.finish(Preflight((*self._screen.checks, Check("checklist", "fail", what))))
+        elif job == self._launching:
+            self._launching = 0
+            self._forget_rows()
+            self.panel.say_not_started(what)
+
+    def _decided(self, yes: bool | None) -> None:
+        self._screen = None
+        if self._checking:
+            self._checking = 0
+            self.panel.cancel_jobs()
+        if yes:
+            self.launch(self._recipe)
+        else:
+            self._forget_rows()
+
+    def _forget_rows(self) -> None:
+        """In a thread: a prepared set may be gigabytes."""
+        if self._rows is not None:
+            threading.Thread(target=shutil.rmtree, args=(self._rows, True), daemon=True).start()
+            self._rows = None
