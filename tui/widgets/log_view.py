@@ -204,6 +204,8 @@ class _Reader:
 
     def want(self, first: int | None, height: int, search: tuple[str, int, int] | None) -> None:
         with self._lock:
+            if height != self._height:
+                self._followed = 0
             self._first, self._height = first, height
             self._search = search or self._search
         self._awake.set()
