@@ -172,7 +172,9 @@ def _weights(model: ModelFiles, architecture: Architecture) -> Check:
     if not files:
         return Check("model", "fail", f"no weights in {model.folder}", f"tunedeck models get {model.source}")
     size = sum(file.stat().st_size for file in files)
-    kind = f"{architecture.family}, {architecture.parameters.total / 1e9:.2f} B parameters"
+    total = architecture.parameters.total
+    size_in_words = f"{total / 1e9:.2f} B" if total >= 1e9 else f"{total / 1e6:.1f} M"
+    kind = f"{architecture.family}, {size_in_words} parameters"
     return Check("model", "ok", f"{kind}, {_gib(size)} of weights in {model.folder}")
 
 

@@ -63,8 +63,13 @@ def test_train_watch_runs_compare(workspace: Workspace, tiny_model: Path) -> Non
     (listed,) = json.loads(tunedeck(workspace, "runs", "--json"))
     assert listed["id"] == done["id"]
     assert "first-run" in tunedeck(workspace, "runs")
+    tunedeck(workspace, "note", "last", "the first one", "--tag", "keep")
+    (listed,) = json.loads(tunedeck(workspace, "runs", "--json"))
+    assert (listed["note"], listed["tags"]) == ("the first one", ["keep"])
     comparison = json.loads(tunedeck(workspace, "compare", "last", "last", "--json"))
     assert comparison["differences"] == {} and len(comparison["runs"]) == 2
+    assert Path(tunedeck(workspace, "remove", "last").strip()).parent == workspace.trash
+    assert json.loads(tunedeck(workspace, "runs", "--json")) == []
 
 
 def test_checkpoint_then_stop(make_run: MakeRun, workspace: Workspace) -> None:
