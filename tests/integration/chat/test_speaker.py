@@ -308,3 +308,34 @@ def test_a_model_that_does_not_fit_is_said_before_loading(
 
 def test_greedy_is_temperature_zero() -> None:
     assert GREEDY.temperature == 0.0
+
+
+@pytest.mark.parametrize("method", ["prompt", "prefix", "ia3"])
+def test_other_kinds_of_adapters_answer_and_switch_off(method: str, tiny_model: Path, tmp_path: Path) -> None:
+    from peft import IA3Config, PrefixTuningConfig, PromptTuningConfig, get_peft_model
+
+    config: Any = {
+        "prompt": PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4),
+        "prefix": PrefixTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4),
+        "ia3": IA3Config(
+            task_type="CAUSAL_LM",
+            target_modules=["k_proj", "v_proj", "down_proj"],
+            feedforward_modules=["down_proj"],
+        ),
+    }[method]
+    torch.manual_seed(7)
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(tiny_model, dtype="float32"), config)
+    with torch.no_grad():
+        for weights in (w for w in model.parameters() if w.requires_grad):
+            weights.add_(torch.randn_like(weights))
+    model.save_pretrained(tmp_path)
+    loaded = load(Subject("x", tiny_model, adapter=tmp_path, dtype="float32"), device="cpu")
+    speaker = Speaker(loaded, lambda: False)
+    for _ in range(2):  # the second time a kept cache would be used, if there is one
+        base = speaker.answer(Ask(1, "base", QUESTION, sampling=SHORT), lambda _: None)
+        tuned = speaker.answer(Ask(2, "tuned", QUESTION, sampling=SHORT), lambda _: None)
+        assert list(base.ids) == bare(tiny_model, None, list(base.prompt_ids))
+        assert list(tuned.ids) == bare(tiny_model, tmp_path, list(tuned.prompt_ids))
+        assert (base.proof.active, tuned.proof.active) == (False, True)
+    shown = inspection(loaded, Inspect(3, "tuned", tuned.prompt_ids, tuned.ids, 2))
+    assert [chance.rank for chance in shown.answer] == [0] * len(tuned.ids)
