@@ -25,6 +25,8 @@ from core.runs.folder import Run
 from core.runs.state import read_state
 from core.workspace import Workspace
 
+pytestmark = pytest.mark.xdist_group("demo")  # its fixture is dear: made once, in one worker
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

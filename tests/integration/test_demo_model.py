@@ -11,6 +11,8 @@ from core.chat.load import LoadedModel, load
 from core.chat.subject import Subject
 from core.demo import paths, score
 
+pytestmark = pytest.mark.xdist_group("demo_model")  # its fixture is dear: made once, in one worker
+
 DEMO = Subject("demo", paths.MODEL, dtype="float32")
 
 

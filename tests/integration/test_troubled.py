@@ -10,6 +10,8 @@ from core.data.check import check
 from core.demo import paths
 from core.recipe import parse_recipe
 
+pytestmark = pytest.mark.xdist_group("troubled")  # its fixture is dear: made once, in one worker
+
 RECIPE = """
 [data]
 source = "demo/troubled.jsonl"

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("wheel")  # its fixture is dear: made once, in one worker
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
