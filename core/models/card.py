@@ -225,7 +225,7 @@ def _config_card(files: ModelFiles) -> ModelCard:
         architecture,
         None,
         None,
-        licence_of({}),
+        Licence("", "none", "", "a bare config carries none"),
         problems=tuple(problems),
     )
 
