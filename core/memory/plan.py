@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.memory.figure import Figure, by_category, total
+from core.memory.optimizer import optimizer_named
 from core.memory.outside import nvidia_smi_band, outside_figures
 from core.memory.phases import Phase, phases_of, static_figures
 from core.memory.setting import Lengths, Setting, resolve
@@ -135,6 +136,10 @@ def _notes(
         notes.append('weights in fp32: model.dtype = "bfloat16" halves them and the checkpoints')
     if architecture.context_length and setting.length > architecture.context_length:
         notes.append(f"rows are longer than the model's context of {architecture.context_length:,} tokens")
+    if optimizer_named(setting.optimizer).paged:
+        notes.append(
+            "paged optimizer states lie outside the allocator and move to the host when room is short"
+        )
     if architecture.experts:
         notes.append("mixture of experts: memory counts all experts, compute only those a token uses")
     return tuple(notes)

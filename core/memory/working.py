@@ -60,13 +60,28 @@ def working_set(setting: Setting, architecture: Architecture) -> list[Figure]:
     if not blocks:
         return []
     largest = max(blocks, key=lambda block: saved_per_token(setting, architecture, block))
-    figures = _one_block(setting, architecture, largest)
-    widest = max(block.largest_linear for block in blocks)
-    c = setting.compute
+    recomputed = _recomputed(setting, architecture, largest) if setting.checkpointing else []
+    moment = max(
+        _in_mlp(setting, architecture, blocks, recomputed),
+        _in_softmax(setting, architecture, recomputed),
+        key=total,
+    )
+    if setting.strategy == "fsdp" and setting.ranks > 1 and not setting.trains_base:
+        return [*moment, _frozen_under_fsdp(setting, architecture)]
+    return moment
+
+
+def _in_mlp(
+    setting: Setting, architecture: Architecture, blocks: tuple[Block, ...], recomputed: list[Figure]
+) -> list[Figure]:
+    """A block's backward at its MLP: all of the block is saved, and its widest linear at work."""
+    widest, c = max(block.largest_linear for block in blocks), setting.compute
+    figures = [*recomputed, _gradients_on_the_way(setting, architecture)]
+    if not setting.checkpointing:
+        figures.insert(0, last_norm(setting, architecture))
     if setting.trains_base:
-        figures.append(
-            figure("block working set", c * widest, f"one weight gradient {widest:,} x {c} B", TRACED)
-        )
+        words = f"one weight gradient {widest:,} x {c} B"
+        figures.append(figure("block working set", c * widest, words, TRACED))
     if setting.quantization in ("nf4", "fp4"):
         figures.append(
             figure(
@@ -76,24 +91,17 @@ def working_set(setting: Setting, architecture: Architecture) -> list[Figure]:
         )  # fmt: skip
     if setting.adapted.method == "dora":
         figures.append(_dora_norm(setting))
-    if setting.strategy == "fsdp" and setting.ranks > 1 and not setting.trains_base:
-        figures.append(_frozen_under_fsdp(setting, architecture))
     return figures
 
 
-def _one_block(setting: Setting, architecture: Architecture, block: Block) -> list[Figure]:
-    """The larger of two moments of a block's backward: inside its MLP, or inside eager attention's softmax."""
-    recomputed = _recomputed(setting, architecture, block) if setting.checkpointing else []
-    in_mlp = [*recomputed, _gradients_on_the_way(setting, architecture)]
-    if not setting.checkpointing:
-        in_mlp.insert(0, last_norm(setting, architecture))
+def _in_softmax(setting: Setting, architecture: Architecture, recomputed: list[Figure]) -> list[Figure]:
+    """A block's backward inside eager attention's softmax: the MLP is done, the scores have gradients."""
     if setting.attention != "eager":
-        return in_mlp
+        return []
     scores = setting.tokens * architecture.heads * attended(setting)
     words = f"gradient of the scores before and after the softmax: {scores:,} x (4 + 4) B"
-    in_softmax = [item for item in recomputed if item.category in ("attention", "norms", "weight casts")]
-    in_softmax.append(figure("block working set", 8 * scores, words, TRACED))
-    return max(in_mlp, in_softmax, key=total)
+    kept = [item for item in recomputed if item.category in ("attention", "norms", "weight casts")]
+    return [*kept, figure("block working set", 8 * scores, words, TRACED)]
 
 
 def _recomputed(setting: Setting, architecture: Architecture, block: Block) -> list[Figure]:

@@ -123,3 +123,25 @@ def test_on_a_cpu_the_host_is_priced_without_cuda() -> None:
     assert [item.category for item in found.outside] == ["process"]
     assert found.verdict == "does not fit"
     assert found.phases[0].bytes > 32_121_044_992  # 8,030,261,248 parameters x 4 bytes
+
+
+def test_paged_states_are_no_part_of_the_peak_and_this_is_said() -> None:
+    paged = recipe("tuner.method=full", "training.optimizer=paged_adamw_8bit")
+    found = plan(paged, architecture(LLAMA_3_8B), stack=STACK, room=CARD)
+    states = next(item for item in found.static if item.category == "optimizer")
+    assert (states.bytes, "managed memory" in states.formula) == (0, True)
+    assert any(note.startswith("paged optimizer states") for note in found.notes)
+    eight = recipe("tuner.method=full", "training.optimizer=adamw_bnb_8bit")
+    kept = plan(eight, architecture(LLAMA_3_8B), stack=STACK, room=CARD)
+    embedding = 128_256 * 4096
+    states = next(item for item in kept.static if item.category == "optimizer")
+    assert states.bytes == round(8_030_261_248 * 2.03125 + embedding * (8 - 2.03125))
+
+
+def test_deepspeed_keeps_an_fp32_copy_and_shares_the_states() -> None:
+    zero = recipe("tuner.method=full", "launch.strategy=zero2", "launch.processes=4")
+    found = plan(zero, architecture(LLAMA_3_8B), stack=STACK, room=CARD)
+    states = next(item for item in found.static if item.category == "optimizer")
+    weights = next(item for item in found.static if item.category == "weights")
+    assert states.bytes == 8_030_261_248 * 12 // 4
+    assert weights.bytes == 8_030_261_248 * 2
