@@ -90,7 +90,7 @@ class Terminal:
     def press(self, keys: str) -> None:
         self.process.send(keys)
 
-    def ended(self, seconds: float = 10.0) -> int:
+    def ended(self, seconds: float = 30.0) -> int:
         """Wait for the end; the exit code, or 128 + signal if a signal ended it."""
         end = time.monotonic() + seconds
         while self.process.isalive():

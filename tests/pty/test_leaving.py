@@ -42,7 +42,7 @@ def test_a_terminal_that_vanishes_leaves_no_process_behind(tmp_path: Path, befor
     with Terminal(folder=tmp_path, before=before) as terminal:
         terminal.wait_for("q quit")
         terminal.vanish()
-        assert terminal.ended(seconds=12) == 128 + signal.SIGHUP
+        assert terminal.ended(seconds=30) == 128 + signal.SIGHUP
 
 
 def test_an_empty_colour_setting_does_not_end_it(tmp_path: Path) -> None:
