@@ -87,7 +87,7 @@ class Record:
 
     @property
     def step(self) -> int:
-        return _whole(self.last.get("step"))
+        return _whole(self.end.get("step") or self.last.get("step"))
 
     @property
     def steps(self) -> int:

@@ -77,3 +77,9 @@ def test_resuming_forgets_what_is_done_again() -> None:
     record.add([{"kind": "status", "state": "starting", "step": 1}, {"kind": "step", "step": 2, "loss": 0.5}])
     assert list(record.curves["loss"].steps) == [1, 2]
     assert list(record.curves["loss"].values) == [1.0, 0.5]
+
+
+def test_the_end_knows_the_last_step_better_than_the_last_logged_one() -> None:
+    record = Record()
+    record.add([{"kind": "step", "step": 130, "steps": 132}, {"kind": "end", "state": "done", "step": 132}])
+    assert record.step == 132
