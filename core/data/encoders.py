@@ -6,8 +6,8 @@ from core.data.encode import Encoder, TokenizersEncoder, TransformersEncoder
 from core.data.gigatoken_encoder import load_gigatoken
 from core.data.tokenizer import Tokenizer
 
-# Loading gigatoken takes about as long as `tokenizers` takes for this much text.
-WORTH_LOADING_CHARACTERS = 4_000_000
+# Loading gigatoken takes about as long as `tokenizers` takes for this much text on two cores.
+WORTH_LOADING_CHARACTERS = 1_500_000
 
 
 def exact_encoder(tokenizer: Tokenizer) -> Encoder:
