@@ -11,7 +11,6 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Input
 
@@ -34,6 +33,7 @@ from tui.deck import Deck
 from tui.messages import JobFailed, JobProgress, JobResult, RecipeChanged
 from tui.panel import Command, Panel
 from tui.plan import shown
+from tui.plan.found import Found
 from tui.plan.knobs import Knob
 from tui.plan.lists import Knobs, View
 from tui.widgets.bars import Bar, Part
@@ -41,27 +41,6 @@ from tui.widgets.text import fit, visible
 
 VIEWS = ("phases", "levers", "lengths", "GPUs", "figures")
 LIVE_SECONDS = 1.0
-
-
-class Found(Message, bubble=False):
-    """The model's shape and the lengths of its prepared rows; or why there is no plan."""
-
-    def __init__(
-        self,
-        recipe: Recipe,
-        architecture: Architecture | None,
-        lengths: Lengths | None,
-        folder: Path | None,
-        problem: str,
-        speed: Measured | None = None,
-    ) -> None:
-        super().__init__()
-        self.recipe = recipe
-        self.architecture = architecture
-        self.lengths = lengths
-        self.folder = folder
-        self.problem = problem
-        self.speed = speed
 
 
 class PlanPanel(Panel):

@@ -1,0 +1,33 @@
+"""What the Plan panel's thread found, as a message to the panel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textual.message import Message
+
+from core.memory.setting import Lengths
+from core.models.architecture import Architecture
+from core.recipe import Recipe
+from core.runs.evidence import Measured
+
+
+class Found(Message, bubble=False):
+    """The model's shape and the lengths of its prepared rows; or why there is no plan."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        architecture: Architecture | None,
+        lengths: Lengths | None,
+        folder: Path | None,
+        problem: str,
+        speed: Measured | None = None,
+    ) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.architecture = architecture
+        self.lengths = lengths
+        self.folder = folder
+        self.problem = problem
+        self.speed = speed
