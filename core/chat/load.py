@@ -11,7 +11,8 @@ from core.chat.messages import BASE, TUNED
 from core.chat.stops import stop_ids
 from core.chat.subject import Subject, read_adapter_config
 from core.errors import MissingError, TunedeckError
-from core.models.weight_files import WeightFiles, read_weights
+from core.models.four_bit import keep_layout
+from core.models.weight_files import WeightFiles, read_weights, refuse_pickles
 
 FIRST_ADAPTER = "default"  # PEFT's own name for the first adapter
 
@@ -65,15 +66,18 @@ class LoadedModel:
 def load(subject: Subject, *, device: str | None = None, quantized: bool = True) -> LoadedModel:
     """Load model, tokenizer and adapter. `quantized=False` loads the base in 16 bit whatever the run used.
 
-    Raises TunedeckError for files that are missing, damaged or do not belong together.
+    Raises TunedeckError for files that are missing, damaged or do not belong together, and for pickled weights
+    that the recipe does not name.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    refuse_pickles(subject.model_folder, subject.allow_pickle)
     tokenizer = load_tokenizer(subject)
     _require_room(subject, device, quantized)
     options: dict[str, Any] = {"dtype": subject.dtype, "trust_remote_code": subject.trust_remote_code}
+    options["use_safetensors"] = None if subject.allow_pickle else True
     if subject.attention != "auto":
         options["attn_implementation"] = subject.attention
     if quantized and subject.quantization != "none":
@@ -82,6 +86,8 @@ def load(subject: Subject, *, device: str | None = None, quantized: bool = True)
         options["device_map"] = {"": device}
     try:
         model = AutoModelForCausalLM.from_pretrained(str(subject.model_folder), **options)
+        if quantized and subject.quantization in ("nf4", "fp4"):
+            keep_layout(model)
         if len(tokenizer) > model.get_input_embeddings().num_embeddings:
             model.resize_token_embeddings(len(tokenizer))
         adapters: dict[str, str] = {}
@@ -158,11 +164,12 @@ def needed_bytes(weights: WeightFiles, subject: Subject, *, quantized: bool = Tr
 def _require_room(subject: Subject, device: str, quantized: bool) -> None:
     """Raise TunedeckError if the weights are damaged or more than what is free, before minutes go into loading."""
     weights = read_weights(subject.model_folder)
-    if weights.problem:
+    pickled = _accepted_pickle(subject)
+    if weights.problem and pickled is None:
         raise TunedeckError(
             weights.problem, where=str(subject.model_folder), fix="fetch or save the model again"
         )
-    needed = needed_bytes(weights, subject, quantized=quantized)
+    needed = pickled.stat().st_size if pickled else needed_bytes(weights, subject, quantized=quantized)
     if device == "cpu":
         import psutil
 
@@ -177,6 +184,13 @@ def _require_room(subject: Subject, device: str, quantized: bool) -> None:
             where="device memory" if device != "cpu" else "host memory",
             fix="stop another process, or choose a smaller or quantised base",
         )
+
+
+def _accepted_pickle(subject: Subject) -> Path | None:
+    """The pickled weight file that will be read; None where safetensors are."""
+    if not subject.allow_pickle or any(subject.model_folder.glob("*.safetensors")):
+        return None
+    return subject.model_folder / subject.allow_pickle
 
 
 def _with_adapter(model: Any, folder: Path) -> Any:

@@ -32,6 +32,7 @@ class Subject:
     quantization: str = "none"
     double_quantization: bool = True
     trust_remote_code: bool = False
+    allow_pickle: str = ""
     system: str = ""
     notes: tuple[str, ...] = ()
 
@@ -192,6 +193,7 @@ def _loading(recipe: Recipe) -> dict[str, Any]:
         "quantization": recipe.model.quantization,
         "double_quantization": recipe.model.double_quantization,
         "trust_remote_code": recipe.model.trust_remote_code,
+        "allow_pickle": recipe.model.allow_pickle,
         "system": recipe.chat.system,
     }
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import MissingError, TunedeckError
+from core.models.four_bit import keep_layout
 from core.models.weight_files import refuse_pickles
 from core.recipe import Recipe
 
@@ -67,6 +68,8 @@ def load_base(folder: Path, recipe: Recipe, *, on_cpu: bool) -> PreTrainedModel:
             where=str(folder),
             fix="tunedeck models get fetches them again",
         ) from error
+    if model.quantization in ("nf4", "fp4"):
+        keep_layout(base)
     base.config.use_cache = False
     return base
 

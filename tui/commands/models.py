@@ -175,8 +175,12 @@ def remove(
     model: Annotated[str, typer.Argument(metavar="ID", help="A Hub id that is in the cache.")],
     revision: Annotated[str, typer.Option("--revision", help="Only this commit.")] = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Take a model out of the Hugging Face cache."""
+    """Take a model out of the Hugging Face cache.
+
+    Example: tunedeck models remove Qwen/Qwen2.5-0.5B-Instruct --yes --json
+    """
     from core.models.remove import plan_removal
     from core.models.remove import remove as remove_now
     from tui.model.card_lines import size_text
@@ -186,6 +190,9 @@ def remove(
     if not yes and not typer.confirm(f"remove {model}? That frees {freed}", err=True):
         raise typer.Exit(1)
     remove_now(removal)
+    if as_json:
+        print_json(asdict(removal))
+        return
     say(f"removed {model}: {freed} free again")
 
 

@@ -275,6 +275,18 @@ def test_an_adapter_of_another_base_is_refused(tiny_model: Path, tmp_path: Path)
         load(Subject("x", tiny_model, adapter=adapter, dtype="float32"), device="cpu")
 
 
+def test_pickled_weights_are_read_only_by_name(tiny_model: Path, tmp_path: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(tmp_path)
+    model.config.save_pretrained(tmp_path)
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(TunedeckError, match=r"the weights are pickled \(pytorch_model.bin\)"):
+        load(Subject("x", tmp_path, dtype="float32"), device="cpu")
+    found = load(Subject("x", tmp_path, dtype="float32", allow_pickle="pytorch_model.bin"), device="cpu")
+    wanted = model.get_input_embeddings().weight.float()
+    assert torch.equal(found.model.get_input_embeddings().weight, wanted)
+
+
 def test_a_damaged_adapter_is_one_clear_error(tiny_model: Path, tiny_adapter: Path, tmp_path: Path) -> None:
     import shutil
 

@@ -310,6 +310,14 @@ def test_the_command_line_gets_shows_and_removes(
     assert json.loads(capsys.readouterr().out)["folder"].endswith(COMMIT)
     assert call("models", "remove", "acme/tiny", "--yes") == 0
     assert "free again" in capsys.readouterr().err
+    assert call("models", "get", "acme/tiny") == 0
+    capsys.readouterr()
+    assert call("models", "remove", "acme/tiny", "--yes", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "id": "acme/tiny",
+        "revisions": [COMMIT],
+        "freed_bytes": read_hub_model("acme/tiny").download_bytes,
+    }
     assert call("models", "get", "acme/none") == 4
     assert "no such model" in capsys.readouterr().err
 
