@@ -10,24 +10,21 @@ from core.errors import MissingError, TunedeckError
 from core.models.architecture_of import read_architecture, read_config
 from core.models.card import ModelCard, notes_of, or_problem
 from core.models.hub import api, hub_errors
-from core.models.hub_files import HubFile, HubModel, read_hub_model
+from core.models.hub_files import HubFile, HubModel, fetch_small, read_hub_model
 from core.models.tokenizer_facts import tokenizer_facts
 from core.models.tokenizer_files import VOCABULARIES
 from core.models.weight_files import DTYPE_NAMES, WeightFiles
-from core.workspace import cache_folder
 
 LARGEST_SMALL_FILE = 4 << 20  # bytes; larger ones (a vocabulary of 17 MB) wait for the download
 AT_ONCE = 8  # headers
-_CARD_FILES = frozenset(
-    [
-        "config.json",
-        "generation_config.json",
-        "tokenizer.json",
-        "tokenizer_config.json",
-        "special_tokens_map.json",
-        "chat_template.jinja",
-        "chat_template.json",
-    ]
+_CARD_FILES = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "chat_template.json",
 )
 
 
@@ -64,17 +61,8 @@ def read_hub_card(model: str, revision: str = "main") -> ModelCard:
 
 
 def _small_files(found: HubModel) -> Path:
-    """Fetch what the card reads into tunedeck's own cache, so that the person's cache holds no half models."""
-    from huggingface_hub import hf_hub_download
-
-    folder: Path | None = None
-    for file in found.files:
-        if file.path in _CARD_FILES and file.bytes <= LARGEST_SMALL_FILE:
-            with hub_errors(found.id):
-                path = hf_hub_download(
-                    found.id, file.path, revision=found.commit, cache_dir=str(cache_folder() / "cards")
-                )
-            folder = Path(path).parent
+    """Fetch what the card reads."""
+    folder = fetch_small(found, _CARD_FILES, LARGEST_SMALL_FILE)
     if folder is None:
         raise MissingError(
             "this repository has no config.json: it is not a transformers model", where=found.id

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from pathlib import Path
 
 from core.errors import UsageError
 from core.models.hub import api, check_reachable, hub_errors
 from core.models.licence import Licence, licence_of
 from core.models.sources import is_hub_id
+from core.workspace import cache_folder
 
 # Small files a card needs; also fetched first, so that weights are the last to arrive.
 SMALL = (
@@ -106,6 +108,26 @@ def wanted_files(files: tuple[HubFile, ...], allow_pickle: str = "") -> tuple[Hu
     if not weights:
         weights = [file for file in top if allow_pickle and file.path == allow_pickle]
     return (*small, *sorted(weights, key=lambda file: file.path))
+
+
+def fetch_small(found: HubModel, names: tuple[str, ...], largest: int) -> Path | None:
+    """Fetch files of the top folder by name or pattern into tunedeck's own cache, up to `largest` bytes each.
+
+    The person's cache holds no half models that way. Returns their folder, None if there are none. Raises what
+    `hub_errors` says.
+    """
+    from huggingface_hub import hf_hub_download
+
+    folder: Path | None = None
+    for file in found.files:
+        wanted = "/" not in file.path and any(fnmatch(file.path, name) for name in names)
+        if wanted and file.bytes <= largest:
+            with hub_errors(found.id):
+                path = hf_hub_download(
+                    found.id, file.path, revision=found.commit, cache_dir=str(cache_folder() / "cards")
+                )
+            folder = Path(path).parent
+    return folder
 
 
 def _is_tame(path: str) -> bool:

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.models.complete import missing_from
+from core.models.weight_files import read_weights
 from core.workspace import EMBEDDED_MODEL, Workspace
 
 EntrySource = Literal["demo", "folder", "run", "cache", "hub"]
+LocalSort = Literal["found", "name", "size", "used", "parameters"]
+LOCAL_SORTS: tuple[LocalSort, ...] = ("found", "name", "size", "used", "parameters")
 _LOOK_DEEP = 3  # levels of folders below the workspace that may hold a model
 
 
@@ -27,7 +30,7 @@ class ModelEntry:
     last_used: float = 0.0  # seconds since the epoch
     folder: str = ""
     missing: str = ""  # what an unfinished one lacks; empty for a whole model
-    parameters: int = 0
+    parameters: int = 0  # here as the headers of the weight files count them
     downloads: int = 0
     likes: int = 0
     updated: float = 0.0
@@ -69,6 +72,7 @@ def cached_models() -> list[ModelEntry]:
                     last_used=repository.last_accessed,
                     folder=str(folder),
                     missing=missing_from(folder),
+                    parameters=read_weights(folder).parameters,
                 )
             )
     return found
@@ -78,6 +82,20 @@ def search_entries(entries: list[ModelEntry], query: str) -> list[ModelEntry]:
     """Entries whose id or family holds every word of the query."""
     words = query.lower().split()
     return [one for one in entries if all(word in f"{one.id} {one.family}".lower() for word in words)]
+
+
+def sort_entries(entries: list[ModelEntry], by: LocalSort) -> list[ModelEntry]:
+    """By name from a to z; by size, parameters or last use the most first, unknown ones last.
+
+    "found" is the order of `local_models`. Equal ones stand by name.
+    """
+    if by == "found":
+        return list(entries)
+    by_name = sorted(entries, key=lambda one: (one.id.lower(), one.id, one.revision))
+    if by == "name":
+        return by_name
+    figure = {"size": "bytes", "used": "last_used", "parameters": "parameters"}[by]
+    return sorted(by_name, key=lambda one: -getattr(one, figure))
 
 
 def _below(root: Path, workspace: Workspace) -> list[ModelEntry]:
@@ -119,6 +137,7 @@ def _entry(identity: str, source: EntrySource, folder: Path) -> ModelEntry:
         last_used=max((path.stat().st_atime for path in files), default=0.0),
         folder=str(folder),
         missing=missing_from(folder),
+        parameters=read_weights(folder).parameters,
     )
 
 

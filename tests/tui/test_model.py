@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -180,6 +181,67 @@ async def test_its_files_are_read_as_text(make_app, cache: Path, tmp_path: Path)
         assert not isinstance(app.screen, Viewer)
 
 
+async def test_small_files_of_a_hub_model_are_fetched_to_be_read(
+    make_app, hub: HubServer, tmp_path: Path
+) -> None:
+    files = {
+        path.name: path.read_bytes()
+        for path in write_model(tmp_path / "out" / "of" / "the" / "way" / "x").iterdir()
+    }
+    hub.add("acme/open", {**files, "README.md": b"# Open", "code.py": b"x = 1"})
+    hub.add("acme/closed", {**files, "README.md": b"# Closed"}, gated="manual", downloads=-1)
+    app = make_app(start="model")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await ready(pilot)
+        await pilot.press("slash", *"acme", "enter")
+        await until(pilot, lambda: "on the Hub, 2 shown" in shown(app))
+        assert app.query_one(ModelList).entry.id == "acme/open"
+        await pilot.press("o")
+        await until(pilot, lambda: isinstance(app.screen, Viewer), 30)
+        found = dict(app.screen.files)
+        assert list(found) == [
+            "config.json",
+            "chat_template.jinja",
+            "README.md",
+            "tokenizer_config.json",
+            "code.py",
+        ]
+        assert (found["README.md"], found["code.py"]) == ("# Open", "x = 1")
+        assert all(hub.ranges_of("model.safetensors"))  # headers at most
+        await pilot.press("escape", "down", "o")
+        await until(pilot, lambda: any("gated" in text for text in toasts(app)))
+        assert not isinstance(app.screen, Viewer)
+        said = next(text for text in toasts(app) if "gated" in text)
+        assert said.startswith("acme/closed: this model is gated and this machine has no access to it")
+        assert "\n" not in said
+        hub.__exit__()
+        await pilot.press("up", "o")
+        await until(pilot, lambda: any("the Hub cannot be reached" in text for text in toasts(app)))
+        assert not isinstance(app.screen, Viewer)
+
+
+async def test_s_sorts_the_models_here(make_app, cache: Path, tmp_path: Path) -> None:
+    cached_model(cache, "acme/old", used=1e9)
+    for path in write_model(tmp_path / "big", {"num_hidden_layers": 3}).iterdir():
+        os.utime(path, (3e9, 1e9))
+    app = make_app(start="model")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await ready(pilot)
+        seen: dict[str, list[str]] = {}
+        for _ in range(5):
+            await pilot.press("s")
+            await until(pilot, lambda: shown(app)[0] not in seen)
+            seen[shown(app)[0]] = [row.entry.id for row in app.query_one(ModelList).rows if row.entry]
+            assert app.query_one(ModelList).entry.id == "demo"
+        assert seen.pop("on this machine, last used first")[0] == "big"
+        assert seen == {
+            "on this machine, by name": ["acme/old", "big", "demo"],
+            "on this machine, largest first": ["demo", "big", "acme/old"],
+            "on this machine, most parameters first": ["demo", "big", "acme/old"],
+            "on this machine": ["demo", "big", "acme/old"],
+        }
+
+
 async def test_a_hostile_name_is_shown_not_obeyed(make_app, cache: Path, tmp_path: Path) -> None:
     write_model(tmp_path / "[red]evil\x1b[2J")
     app = make_app(start="model")
@@ -201,10 +263,24 @@ async def test_keys_that_cannot_work_say_why(make_app, cache: Path) -> None:
         ]
 
 
-@pytest.mark.parametrize("state", ["demo", "search", "download", "problem", "files"])
+@pytest.mark.parametrize("state", ["demo", "search", "download", "problem", "files", "sorted"])
 def test_pictures(
     snap_compare, make_app, size, state: str, cache: Path, hub: HubServer, tmp_path: Path
 ) -> None:
+    app, before = in_state(state, make_app, cache, hub, tmp_path)
+    assert snap_compare(app, terminal_size=size, run_before=before)
+
+
+@pytest.mark.parametrize("state", ["search", "download"])
+def test_pictures_on_a_wide_screen(
+    snap_compare, make_app, state: str, cache: Path, hub: HubServer, tmp_path: Path
+) -> None:
+    app, before = in_state(state, make_app, cache, hub, tmp_path)
+    assert snap_compare(app, terminal_size=(200, 50), run_before=before)
+
+
+def in_state(state: str, make_app, cache: Path, hub: HubServer, tmp_path: Path):
+    """The app on a few models, and what brings its panel into a state."""
     folder = cached_model(cache, "acme/llama-8b-chat", used=2e9)
     for path in folder.iterdir():
         if path.name == "config.json":
@@ -234,6 +310,8 @@ def test_pictures(
             app.panel.downloads.all["maker/llama-3"] = Download("maker/llama-3", "main", progress=progress)
             app.panel._draw()
             await pilot.press("G")
+        if state == "sorted":
+            await pilot.press("s", "s", "s", "s")
         if state == "files":
             await pilot.press("o")
             await until(pilot, lambda: isinstance(app.screen, Viewer))
@@ -246,4 +324,4 @@ def test_pictures(
             )
         await pilot.pause()
 
-    assert snap_compare(app, terminal_size=size, run_before=before)
+    return app, before

@@ -23,6 +23,22 @@ def test_a_list_a_search_and_a_filter(tmp_path: Path, capsys: pytest.CaptureFixt
     assert call("models", "--source", "moon") == 2
 
 
+def test_an_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_model(tmp_path / "a")
+    write_model(tmp_path / "b", {"num_hidden_layers": 3})
+
+    def order(by: str) -> list[str]:
+        assert call("--workspace", str(tmp_path), "models", "--sort", by) == 0
+        return [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+
+    assert order("name") == ["a", "b", "demo"]
+    assert order("size") == order("parameters") == ["demo", "b", "a"]
+    assert call("models", "--sort", "likes") == 2
+    assert "use found, name, size, used, parameters" in capsys.readouterr().err
+    assert call("models", "--source", "hub", "--sort", "size") == 2
+    assert "use downloads, likes, updated" in capsys.readouterr().err
+
+
 def test_a_card(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("models", "show", "demo") == 0
     assert "Apache-2.0" in capsys.readouterr().out

@@ -65,29 +65,38 @@ def list_models(
     gated: Annotated[
         bool | None, typer.Option("--gated/--open", help="Hub: only gated, or only open models.")
     ] = None,
-    sort: Annotated[str, typer.Option("--sort", help="Hub: downloads, likes or updated.")] = "downloads",
+    sort: Annotated[
+        str,
+        typer.Option(
+            "--sort", help="name, size, used or parameters; on the Hub downloads, likes or updated."
+        ),
+    ] = "",
     limit: Annotated[int, typer.Option("--limit", help="Hub: how many.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """List models.
 
     Example: tunedeck models llama --source hub --size max:9B --open
+             tunedeck models --sort size
     """
     from core.errors import UsageError
     from core.models.hub_search import HubQuery, HubSearch
-    from core.models.listing import local_models, search_entries
+    from core.models.listing import LOCAL_SORTS, local_models, search_entries, sort_entries
 
     sources = ("all", "demo", "folder", "run", "cache", "hub")
     if source not in sources:
         raise UsageError(f"{source} is not a source of models", fix=f"use {', '.join(sources)}")
     words = " ".join(query or ())
+    orders = ("downloads", "likes", "updated") if source == "hub" else LOCAL_SORTS
+    by = sort or orders[0]
+    if by not in orders:
+        place = "the Hub" if source == "hub" else "this machine"
+        raise UsageError(f"cannot sort the models of {place} by {sort}", fix=f"use {', '.join(orders)}")
     if source == "hub":
-        if sort not in ("downloads", "likes", "updated"):
-            raise UsageError(f"cannot sort by {sort}", fix="use downloads, likes or updated")
-        found = HubSearch(HubQuery(words, author, licence, gated, size, sort)).page(limit)  # type: ignore[arg-type]
+        found = HubSearch(HubQuery(words, author, licence, gated, size, by)).page(limit)  # type: ignore[arg-type]
     else:
         found = search_entries(local_models(workspace_of(ctx), tuple(folder or ())), words)
-        found = [one for one in found if source in ("all", one.source)]
+        found = sort_entries([one for one in found if source in ("all", one.source)], by)  # type: ignore[arg-type]
     if as_json:
         print_json([one.to_json() for one in found])
     elif found:

@@ -14,11 +14,12 @@ from textual.timer import Timer
 from textual.widgets import Input
 
 from core.models.hub_search import parse_query
-from core.models.listing import ModelEntry, search_entries
+from core.models.listing import LOCAL_SORTS, LocalSort, ModelEntry, search_entries
 from core.models.remove import Removal, remove
+from core.models.text_files import text_files
 from core.recipe import RecipeError
 from tui.deck import Deck
-from tui.messages import RecipeChanged
+from tui.messages import JobFailed, JobResult, RecipeChanged
 from tui.model.card_lines import size_text
 from tui.model.downloads import Downloads
 from tui.model.live_card import LiveCard
@@ -44,7 +45,7 @@ class ModelPanel(Panel):
     """A list, a line on how downloads stand, and the card of the model under the cursor."""
 
     HELP = """
-    Enter takes a model into the recipe. / searches: words narrow this list and ask the Hub; filters are
+    Enter takes a model into the recipe. s sorts the models here. / searches: words narrow this list and ask the Hub; filters are
     author:NAME licence:ID size:max:9B gated:no sort:likes. What a model needs here: ✓ fits, ~ tight, ✗ does not
     fit, ? unknown; with the recipe's lengths and batch. Downloads go on while you work elsewhere in the app;
     leaving it stops them, and d goes on where they stopped.
@@ -56,10 +57,10 @@ class ModelPanel(Panel):
     ModelPanel #body { height: 1fr; }
     ModelPanel ModelList { height: 8; }
     ModelPanel #state { height: 1; }
-    .-wide ModelPanel #body { layout: horizontal; }
+    .-wide ModelPanel #body, .-widest ModelPanel #body { layout: horizontal; }
     .-wide ModelPanel ModelList { width: 52; height: 100%; }
-    .-wide ModelPanel LiveCard { width: 1fr; height: 100%; }
-    .-widest ModelPanel ModelList { width: 80; }
+    .-widest ModelPanel ModelList { width: 80; height: 100%; }
+    .-wide ModelPanel LiveCard, .-widest ModelPanel LiveCard { width: 1fr; height: 100%; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "choose", "use it"),
@@ -67,6 +68,7 @@ class ModelPanel(Panel):
         Binding("d", "download", "download"),
         Binding("o", "open", "read its files"),
         Binding("x", "remove", "remove"),
+        Binding("s", "sort", "sort"),
         Binding("m", "more", "more from the Hub", show=False),
         Binding("y", "copy", "copy its id", show=False),
         Binding("r", "rescan", "look again", show=False),
@@ -77,6 +79,8 @@ class ModelPanel(Panel):
         self.entries: list[ModelEntry] = []
         self.downloads = Downloads()
         self.search: Search | None = None
+        self.order: LocalSort = "found"
+        self._reading = (0, "")  # the job that fetches a model's small files, and the model
         self._hub_timer: Timer | None = None
         self._scanned = False
 
@@ -127,7 +131,7 @@ class ModelPanel(Panel):
     def _draw(self) -> None:
         recipe, text = self.deck.recipe, self.query_one("#search", Input).value
         local = search_entries(self.entries, parse_query(text).text)
-        rows = local_rows(local, self.downloads, recipe)
+        rows = local_rows(local, self.downloads, recipe, self.order)
         if self.search is not None:
             here = {entry.id for entry in self.entries if not entry.missing}
             found = [entry for entry in self.search.found if entry.id not in here]
@@ -151,6 +155,11 @@ class ModelPanel(Panel):
     def _follow_cursor(self) -> None:
         self.query_one(LiveCard).follow(self.entry, "nothing found" if self._scanned else "")
         self.refresh_bindings()
+
+    def action_sort(self) -> None:
+        """The next order of the models here: as found, by name, size, last use, parameters."""
+        self.order = LOCAL_SORTS[(LOCAL_SORTS.index(self.order) + 1) % len(LOCAL_SORTS)]
+        self._draw()
 
     # Search
 
@@ -208,7 +217,7 @@ class ModelPanel(Panel):
             return (
                 "" if self.search is not None and self.search.more else "the Hub has no more of this search"
             )
-        if action in ("search", "rescan"):
+        if action in ("search", "rescan", "sort"):
             return ""
         if entry is None:
             return "no model is under the cursor"
@@ -216,7 +225,6 @@ class ModelPanel(Panel):
         return {
             "choose": self._why_not_choose(entry, running),
             "download": "" if entry.source == "hub" or entry.missing or running else "it is here already",
-            "open": "" if entry.folder else "it is not here yet; d downloads it",
             "remove": ""
             if entry.source == "cache" and not running
             else "only models in the Hugging Face cache are removed here",
@@ -301,11 +309,27 @@ class ModelPanel(Panel):
         entry = self.entry
         if self.refused("open") or entry is None:
             return
-        from tui.model.viewer import Viewer, text_files
+        if entry.folder:
+            self._view(entry.id, text_files(Path(entry.folder)))
+            return
+        self.say(f"fetching the small files of {entry.id}")
+        job = self.deck.jobs.submit(self, "core.models.text_files:hub_text_files", model=entry.id)
+        self._reading = (job, entry.id)
 
-        files = text_files(Path(entry.folder))
+    def on_job_result(self, message: JobResult) -> None:
+        job, model = self._reading
+        if message.job == job and self.entry is not None and self.entry.id == model:
+            self._view(model, message.value)
+
+    def on_job_failed(self, message: JobFailed) -> None:
+        if message.job == self._reading[0]:
+            self.refuse("; ".join(message.what.splitlines()))
+
+    def _view(self, model: str, files: list[tuple[str, str]]) -> None:
+        from tui.model.viewer import Viewer
+
         if files:
-            self.app.push_screen(Viewer(entry.id, files))
+            self.app.push_screen(Viewer(model, files))
         else:
             self.refuse("there is no text file to read in it")
 
@@ -320,8 +344,14 @@ class ModelPanel(Panel):
 
     def commands(self) -> Iterable[Command]:
         yield ("model: look again", "read folders and cache anew", self.action_rescan)
+        yield ("model: sort", "name, size, last used, parameters", self.action_sort)
         yield ("model: search", "here and on the Hub", self.action_search)
-        for action, title in (("choose", "use it"), ("download", "download or stop"), ("remove", "remove")):
+        for action, title in (
+            ("choose", "use it"),
+            ("download", "download or stop"),
+            ("open", "read its files"),
+            ("remove", "remove"),
+        ):
             if not self.why_not(action):
                 yield (f"model: {title}", "the model under the cursor", getattr(self, f"action_{action}"))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -12,30 +11,6 @@ from textual.screen import ModalScreen
 
 from tui.widgets.bars import Bar, Part
 from tui.widgets.text_view import TextView
-
-LARGEST = 2 << 20  # bytes; more of a file is not shown
-FILES = ("config.json", "chat_template.jinja", "README.md", "tokenizer_config.json", "generation_config.json")
-
-
-def text_files(folder: Path) -> list[tuple[str, str]]:
-    """Name and text of the files worth reading; the template also where it stands inside a config."""
-    from core.errors import TunedeckError
-    from core.models.tokenizer_files import read_tokenizer_files
-
-    names = [*FILES, *sorted(path.name for path in folder.glob("*.py"))]
-    found = [(name, _text(folder / name)) for name in names if (folder / name).is_file()]
-    try:
-        files = read_tokenizer_files(folder)
-    except TunedeckError:
-        return found
-    if files.template and files.template_file != "chat_template.jinja":
-        found.insert(1, (f"chat template (in {files.template_file})", files.template))
-    return found
-
-
-def _text(path: Path) -> str:
-    with path.open("rb") as file:
-        return file.read(LARGEST).decode("utf-8", errors="replace")
 
 
 class Viewer(ModalScreen[None]):

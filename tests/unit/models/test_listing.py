@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from core.errors import MissingError, UsageError
-from core.models.listing import cached_models, local_models, search_entries
+from core.models.listing import (
+    LOCAL_SORTS,
+    ModelEntry,
+    cached_models,
+    local_models,
+    search_entries,
+    sort_entries,
+)
 from core.models.sources import locate
 from core.workspace import Workspace
 from tests.unit.models.model_folders import write_model
@@ -63,6 +70,29 @@ def test_all_sources_in_one_list(tmp_path: Path, cache: Path) -> None:
     whole = next(one for one in found if one.id == "acme/whole")
     assert (whole.revision, whole.references, whole.family) == (COMMIT, ("main",), "llama")
     assert [one.id for one in search_entries(found, "ACME wh")] == ["acme/whole"]
+
+
+def test_orders() -> None:
+    entries = [
+        ModelEntry("demo", "demo", bytes=3, last_used=5.0, parameters=30),
+        ModelEntry("b", "folder", bytes=9, last_used=9.0),
+        ModelEntry("A", "cache", bytes=9, last_used=0.0, parameters=70),
+    ]
+    orders = {by: [one.id for one in sort_entries(entries, by)] for by in LOCAL_SORTS}
+    assert orders == {
+        "found": ["demo", "b", "A"],
+        "name": ["A", "b", "demo"],
+        "size": ["A", "b", "demo"],
+        "used": ["b", "demo", "A"],
+        "parameters": ["A", "demo", "b"],
+    }
+
+
+def test_parameters_come_from_the_headers(tmp_path: Path, cache: Path) -> None:
+    write_model(tmp_path / "ws" / "mine")
+    cached_model(cache, "acme/half", leave_out=("model.safetensors",))
+    found = {one.id: one.parameters for one in local_models(Workspace(tmp_path / "ws"))}
+    assert found == {"demo": 1_752_800, "mine": 4_944, "acme/half": 0}
 
 
 def test_no_cache_is_an_empty_list(cache: Path) -> None:
