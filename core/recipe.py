@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -97,7 +97,7 @@ class TunerSection(Section):
 class DataSection(Section):
     """Which rows, how they become text, and which tokens carry loss."""
 
-    source: str = Field("yoda.jsonl", description="file, folder, saved dataset or Hub id")
+    source: str = Field("demo/yoda.jsonl", description="file, folder, saved dataset, Hub id or demo/NAME")
     config: str = Field("", description="configuration of a Hub data set")
     split: str = Field("train", description="split of a Hub data set")
     format: str = Field("auto", description="auto, or the name of one format (docs/data.md)")
@@ -267,17 +267,17 @@ def parse_recipe(text: str, changes: Iterable[str] = (), *, where: str = "recipe
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RecipeError([f"not TOML: {error}"], where=where) from None
+    changes = list(changes)
     for change in changes:
         _lay_over(values, change)
+    place = _place_in(text, changes)
     try:
         recipe = Recipe.model_validate(_floats_where_due(values))
     except ValidationError as error:
-        raise RecipeError(problems_in_words(error, text, _keys_by_section()), where=where) from None
+        raise RecipeError(problems_in_words(error, place, _keys_by_section()), where=where) from None
     broken = broken_rules(recipe)
     if broken:
-        raise RecipeError(
-            [f"{place_of(text, rule.key)}{rule.what}; {rule.fix}" for rule in broken], where=where
-        )
+        raise RecipeError([f"{place(rule.key)}{rule.what}; {rule.fix}" for rule in broken], where=where)
     return recipe
 
 
@@ -344,6 +344,12 @@ def differences(old: Recipe, new: Recipe) -> dict[str, Any]:
         for key, value in values.items()
         if value != before[section][key] and value is not None
     }
+
+
+def _place_in(text: str, changes: list[str]) -> Callable[[str], str]:
+    """Where a key was set: by a change on the command line, else in a line of the file."""
+    by_change = {change.partition("=")[0].strip(): f"--set {change}: " for change in changes}
+    return lambda key: by_change.get(key) or place_of(text, key)
 
 
 def _keys_by_section() -> dict[str, list[str]]:

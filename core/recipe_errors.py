@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,38 +12,41 @@ from pydantic import ValidationError
 Keys = Mapping[str, list[str]]  # the known keys of every section
 
 
-def problems_in_words(error: ValidationError, text: str, known: Keys) -> list[str]:
-    """One sentence per key. A key of several types fails once per type; those become one sentence too."""
+def problems_in_words(error: ValidationError, place: Callable[[str], str], known: Keys) -> list[str]:
+    """One sentence per key; `place` tells where a key was set.
+
+    A key of several types fails once per type; those become one sentence too.
+    """
     by_key: dict[tuple[Any, ...], list[Any]] = {}
     for item in error.errors():
         by_key.setdefault(item["loc"][:2], []).append(item)
     sentences = []
     for items in by_key.values():
-        first, *others = [_in_words(item, text, known) for item in items]
+        first, *others = [_in_words(item, place, known) for item in items]
         kinds = [str(item["msg"]).lower().removeprefix("input should be ") for item in items[1:]]
         sentences.append(" or ".join([first, *dict.fromkeys(kinds)]) if others else first)
     return sentences
 
 
-def _in_words(error: Any, text: str, known: Keys) -> str:
+def _in_words(error: Any, place: Callable[[str], str], known: Keys) -> str:
     """One pydantic error as a sentence with line, key and fix."""
     location = [str(part) for part in error["loc"]]
     # A union repeats the error for each member and appends the member's name; the key itself is enough.
     key = ".".join(location[:2])
-    place = place_of(text, key)
+    at = place(key)
     kind, given = error["type"], error.get("input")
     if kind == "extra_forbidden":
         candidates = list(known) if len(location) == 1 else known[location[0]]
-        return f"{place}unknown key {key}{_nearest(location[-1], candidates, location[:-1], known)}"
+        return f"{at}unknown key {key}{_nearest(location[-1], candidates, location[:-1], known)}"
     if kind == "literal_error":
         nearest = difflib.get_close_matches(
             str(given), re.findall(r"'([^']+)'", error["ctx"]["expected"]), n=1
         )
         hint = f'; did you mean "{nearest[0]}"?' if nearest else ""
-        return f"{place}{key} = {given!r} is not one of {error['ctx']['expected']}{hint}"
+        return f"{at}{key} = {given!r} is not one of {error['ctx']['expected']}{hint}"
     if kind == "model_type":
-        return f"{place}{key} is a section; write [{key}] and its keys below"
-    return f"{place}{key} = {given!r}: {error['msg'].lower()}"
+        return f"{at}{key} is a section; write [{key}] and its keys below"
+    return f"{at}{key} = {given!r}: {error['msg'].lower()}"
 
 
 def _nearest(word: str, candidates: list[str], prefix: list[str], known: Keys) -> str:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 
+# huggingface_hub reads these once, when it is imported, which may be while the tests are collected.
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="tunedeck-tests-")
+atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 # Before torch is loaded: tests share the cores with each other, and threads that spin while they wait take them.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

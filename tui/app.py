@@ -108,9 +108,13 @@ class DeckApp(App[None]):
         """Take the theme that was asked for; all others are read after the first paint."""
         wanted = os.environ.get("TEXTUAL_THEME") or DARK
         found, _ = read_themes(wanted)
+        if wanted not in self.available_themes and wanted not in {theme.name for theme in found}:
+            self.call_later(self.notify, f"there is no theme {wanted}; {DARK} is used", severity="warning")
+            wanted = DARK
+            found, _ = read_themes(wanted)
         for theme in found:
             self.register_theme(theme)
-        self.theme = wanted if wanted in self.available_themes else DARK
+        self.theme = wanted
 
     def _read_other_themes(self) -> None:
         found, problems = read_themes()

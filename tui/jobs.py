@@ -83,7 +83,7 @@ class Jobs:
     def close(self) -> None:
         self._open.clear()
         if self._workshop is not None:
-            self._workshop.cancel()
+            self._workshop.close()
 
     def _send(self, job: Job) -> None:
         self._open[self._shop.submit(job.function, **job.arguments)] = job

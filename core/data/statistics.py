@@ -95,7 +95,7 @@ def summary(lengths: Lengths) -> Summary:
     """Totals, quantiles of the row lengths ("p50" and so on), tokens per role."""
     tokens = lengths.tokens
     found = (
-        np.atleast_1d(np.quantile(tokens, QUANTILES, method="higher"))
+        np.atleast_1d(np.quantile(tokens, QUANTILES, method="inverted_cdf"))
         if len(tokens)
         else [0] * len(QUANTILES)
     )

@@ -159,7 +159,7 @@ def _length(recipe: Recipe, architecture: Architecture, lengths: Lengths | None)
     if lengths is not None and lengths.longest < 1:
         raise UsageError("the prepared data holds no token", fix="check the data with: tunedeck check")
     reach = limit if lengths is None or recipe.data.packing != "none" else min(lengths.longest, limit)
-    if context and reach > context and (lengths is None or reach > 8 * context):
+    if context and reach > 8 * context:
         raise UsageError(
             f"data.max_length = {limit:,} is beyond the model's context of {context:,} tokens",
             fix=f"use data.max_length = {context} or less",

@@ -19,6 +19,7 @@ from core.errors import TunedeckError, UsageError
 from core.runs.events import read_events
 from core.runs.folder import Run
 from core.runs.identity import is_alive, is_here, process_from_json
+from core.runs.state import read_state
 from core.workspace import write_json_atomically
 
 What = Literal["checkpoint", "stop-and-save", "stop"]
@@ -73,12 +74,14 @@ def answer(run: Run, asked: Request) -> dict[str, Any] | None:
 
 
 def wait_for_answer(run: Run, asked: Request, timeout_seconds: float) -> dict[str, Any] | None:
-    """Wait for the answer; None if it did not come in time."""
+    """Wait for the answer; None if the run ended without one, or it did not come in time."""
     until = time.monotonic() + timeout_seconds
     while True:
         event = answer(run, asked)
         if event is not None or time.monotonic() > until:
             return event
+        if read_state(run.folder).ended:
+            return answer(run, asked)  # it may have come between the two looks
         time.sleep(0.2)
 
 

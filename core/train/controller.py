@@ -29,7 +29,9 @@ class Controller(TrainerCallback):
     `stopped` says in words why the run was ended early; empty if it was not.
     """
 
-    def __init__(self, run: Run, events: EventWriter, signals: StopSignals, *, first_rank: bool) -> None:
+    def __init__(
+        self, run: Run, events: EventWriter, signals: StopSignals, *, first_rank: bool, resumed: bool
+    ) -> None:
         self.run = run
         self.events = events
         self.signals = signals
@@ -38,7 +40,8 @@ class Controller(TrainerCallback):
         self._reason = ""  # of the trainer itself, to stop
         self.saved = False  # a stop that asked to save
         self._save_at_end = False  # a stop in the middle of a step
-        self._seen = {entry.id for entry in read_requests(run)}  # of an earlier life of this run
+        # Requests to an earlier life of the run are void; those made while this one was starting are not.
+        self._seen = {entry.id for entry in read_requests(run)} if resumed else set()
         self._version = (0, 0)  # of the control file: every write makes a new one
         self._open: list[Request] = []
 

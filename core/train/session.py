@@ -83,7 +83,7 @@ def train(run: Run, *, resume: bool, signals: StopSignals) -> int:
         events.write("status", state="loading", note="")
         session = open_session(run, events, signals, started)
         trainer = build_trainer(session)
-        controller = Controller(run, events, signals, first_rank=first)
+        controller = Controller(run, events, signals, first_rank=first, resumed=resume)
         reporter = Reporter(
             events, trainer, stop_on=session.recipe.training.stop_on, stop=controller.ask_to_stop
         )

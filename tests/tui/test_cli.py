@@ -163,3 +163,15 @@ def test_every_command_is_in_the_documentation() -> None:
         group.name for group in app.registered_groups
     ]
     assert [name for name in names if f"{name}" not in page] == []
+
+
+def test_the_demo_takes_only_a_run_of_the_demo_recipe(tmp_path: Path) -> None:
+    from core.demo.paths import RECIPE
+    from core.recipe import read_recipe
+    from tui.commands.screen import _is_of
+
+    recipe = read_recipe(RECIPE)
+    (tmp_path / "recipe.toml").write_text(RECIPE.read_text())
+    assert _is_of(tmp_path, recipe)
+    (tmp_path / "recipe.toml").write_text('[data]\nsource = "demo/yoda.jsonl"\n')
+    assert not _is_of(tmp_path, recipe)

@@ -50,6 +50,8 @@ class Inline:
     def cancel(self) -> None:
         self._messages.clear()
 
+    close = cancel
+
 
 @pytest.fixture
 def app(make_app, monkeypatch: pytest.MonkeyPatch) -> Any:

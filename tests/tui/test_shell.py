@@ -10,6 +10,7 @@ from textual.widgets import Static
 
 from core.recipe import RecipeError, read_recipe
 from core.workspace import Workspace
+from tests.conftest import ROOT
 from tests.tui.runs import make_run
 from tests.tui.sample_panels import SAMPLES
 from tui.app import PANELS
@@ -160,6 +161,26 @@ async def test_below_80x24_one_line_says_so(make_app) -> None:
         await pilot.resize_terminal(80, 24)
         await pilot.pause()
         assert app.query_one("#deck").display and not app.query_one("#too-small").display
+
+
+async def test_an_unknown_theme_is_told_and_replaced(make_app, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEXTUAL_THEME", "nope")
+    app = make_app()
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await pilot.pause()
+        assert app.theme == "tunedeck-dark"
+        await until(
+            pilot, lambda: any("there is no theme nope" in toast.message for toast in app._notifications)
+        )
+
+
+def test_what_holds_for_wide_screens_holds_for_the_widest() -> None:
+    """The screen carries one of the classes -wide and -widest, never both."""
+    for file in (ROOT / "tui").rglob("*.py"):
+        for line in file.read_text().splitlines():
+            if line.strip().startswith(".-wide "):
+                selector = line.strip().split(" {")[0].split(",")[0]
+                assert selector.replace(".-wide", ".-widest") in line, f"{file}: {line}"
 
 
 async def test_a_broken_recipe_in_the_workspace_is_said_and_left_alone(tmp_path: Path, make_app) -> None:

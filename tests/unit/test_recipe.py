@@ -135,3 +135,11 @@ def test_no_text_breaks_the_reader(text: str) -> None:
         parse_recipe(text)
     except RecipeError as error:
         assert error.problems
+
+
+def test_a_mistake_on_the_command_line_is_not_blamed_on_the_file() -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe("[tuner]\nrank = 4\n", ["tuner.rank=abc"], where="my.toml")
+    assert str(caught.value) == (
+        "my.toml: --set tuner.rank=abc: tuner.rank = 'abc': input should be a valid integer"
+    )

@@ -49,8 +49,8 @@ class ChatPanel(Panel):
     ChatPanel #voices { height: 1fr; }
     ChatPanel Transcript { display: none; }
     ChatPanel Transcript.front { display: block; }
-    .-wide ChatPanel Transcript { display: block; border-right: solid $border; }
-    .-wide ChatPanel #tabs { display: none; }
+    .-wide ChatPanel Transcript, .-widest ChatPanel Transcript { display: block; border-right: solid $border; }
+    .-wide ChatPanel #tabs, .-widest ChatPanel #tabs { display: none; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "stop_or_leave", "stop or leave field", show=False),
@@ -255,7 +255,9 @@ class ChatPanel(Panel):
         if action in ("inspect", "copy"):
             said = self.session.turns[-1].said.get(self.front)
             return "" if said is not None and said.answer is not None else f"{self.front} has not answered"
-        if action == "other_voice" and (len(self.voices.names) < 2 or self.screen.has_class("-wide")):
+        if action == "other_voice" and (
+            len(self.voices.names) < 2 or self.screen.has_class("-wide") or self.screen.has_class("-widest")
+        ):
             return "all voices are in view"
         return ""
 

@@ -271,9 +271,13 @@ def _living(ctx: typer.Context, name: str) -> Run:
 def _ask(run: Run, what: str, wait_seconds: float) -> None:
     from core.errors import TunedeckError
     from core.runs import control
+    from core.runs.state import read_state
 
     asked = control.request(run, what)  # type: ignore[arg-type]
     answer = control.wait_for_answer(run, asked, wait_seconds)
+    state = read_state(run.folder)
+    if answer is None and state.ended:
+        raise TunedeckError(f"{run.id} ended before it could do that: {state.state}")
     if answer is None:
         raise TunedeckError(
             f"no answer from {run.id} within {wait_seconds:g} s; the request stands",

@@ -13,6 +13,7 @@ from core.workspace import Workspace
 if TYPE_CHECKING:
     from textual.message import Message
 
+    from core.recipe import Recipe
     from tui.deck import Deck
 
 # Textual reads these once, at import. 30 frames a second keep a key below 50 ms; live views batch to 4 Hz anyway.
@@ -53,13 +54,22 @@ def open_demo(workspace: Workspace, *, mouse: bool = True) -> int:
     usable = [
         state
         for state in find_runs(workspace)
-        if (state.model, state.data) == (recipe.model.source, recipe.data.source)
-        and state.state in ("starting", "running", "done")
+        if state.state in ("starting", "running", "done") and _is_of(state.folder, recipe)
     ]
     # Saving writes a copy into the workspace, never into the package.
     deck = Deck(workspace, recipe, workspace.root / "demo-recipe.toml")
     found = FollowRun(usable[0].folder, then_chat=True) if usable else None
     return _run(deck, mouse=mouse, start="train", message=found or StartRun(recipe, then_chat=True))
+
+
+def _is_of(run: Path, recipe: Recipe) -> bool:
+    """Whether the run in this folder was started from just this recipe."""
+    from core.recipe import RecipeError, read_recipe
+
+    try:
+        return read_recipe(run / "recipe.toml") == recipe
+    except RecipeError:
+        return False
 
 
 def _need_terminal() -> None:

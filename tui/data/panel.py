@@ -48,7 +48,7 @@ class DataPanel(Panel):
     DEFAULT_CSS = """
     DataPanel #findings, DataPanel #figures, DataPanel #batch { display: none; }
     DataPanel FiguresView, DataPanel BatchView { padding: 0 1; }
-    .-wide DataPanel FindingList { width: 46; }
+    .-wide DataPanel FindingList, .-widest DataPanel FindingList { width: 46; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f", "tab('findings')", "findings"),

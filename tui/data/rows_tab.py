@@ -45,7 +45,7 @@ class RowsTab(Vertical):
     RowsTab #ask.open { display: block; }
     .-wide RowsTab #text, .-widest RowsTab #text { max-height: 45%; border-top: solid $panel; }
     .-wide RowsTab #views.whole #text, .-widest RowsTab #views.whole #text { max-height: 100%; border: none; }
-    .-wide RowsTab RowList { width: 46; }
+    .-wide RowsTab RowList, .-widest RowsTab RowList { width: 46; }
     .-widest RowsTab RowList { width: 70; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [

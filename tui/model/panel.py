@@ -58,7 +58,7 @@ class ModelPanel(Panel):
     ModelPanel ModelList { height: 8; }
     ModelPanel #state { height: 1; }
     .-wide ModelPanel #body, .-widest ModelPanel #body { layout: horizontal; }
-    .-wide ModelPanel ModelList { width: 52; height: 100%; }
+    .-wide ModelPanel ModelList, .-widest ModelPanel ModelList { width: 52; height: 100%; }
     .-widest ModelPanel ModelList { width: 80; height: 100%; }
     .-wide ModelPanel LiveCard, .-widest ModelPanel LiveCard { width: 1fr; height: 100%; }
     """

@@ -59,9 +59,9 @@ class PlanPanel(Panel):
     PlanPanel View { width: 1fr; height: 15; background: $surface; }
     PlanPanel #typed { display: none; height: 1; border: none; padding: 0 1; background: $panel; }
     PlanPanel #typed.open { display: block; }
-    .-wide PlanPanel #plan-body { height: 1fr; }
-    .-wide PlanPanel Knobs { width: 36; height: 100%; }
-    .-wide PlanPanel View { height: 100%; }
+    .-wide PlanPanel #plan-body, .-widest PlanPanel #plan-body { height: 1fr; }
+    .-wide PlanPanel Knobs, .-widest PlanPanel Knobs { width: 36; height: 100%; }
+    .-wide PlanPanel View, .-widest PlanPanel View { height: 100%; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("v", "view(1)", "next view"),

@@ -63,7 +63,7 @@ class RunsPanel(Panel):
     RunsPanel CurveView { width: 100%; height: 9; }
     RunsPanel #filter { display: none; padding: 0 1; background: $panel; }
     RunsPanel #filter.open { display: block; }
-    .-wide RunsPanel CurveView { height: 16; }
+    .-wide RunsPanel CurveView, .-widest RunsPanel CurveView { height: 16; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "mark", "mark"),

@@ -64,9 +64,9 @@ class TrainPanel(Panel):
     TrainPanel Figures { height: 4; }
     TrainPanel #search { display: none; padding: 0 1; background: $panel; }
     TrainPanel #search.open { display: block; }
-    .-wide TrainPanel #body { layout: horizontal; height: 20; }
-    .-wide TrainPanel CurveView { width: 1fr; height: 20; }
-    .-wide TrainPanel Figures { width: 36; height: 20; }
+    .-wide TrainPanel #body, .-widest TrainPanel #body { layout: horizontal; height: 20; }
+    .-wide TrainPanel CurveView, .-widest TrainPanel CurveView { width: 1fr; height: 20; }
+    .-wide TrainPanel Figures, .-widest TrainPanel Figures { width: 36; height: 20; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "start", "start a run"),

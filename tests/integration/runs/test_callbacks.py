@@ -104,3 +104,24 @@ def test_every_argument_of_the_recipe_arrives(make_trainer: Callable[..., Any]) 
     assert (args.seed, args.data_seed, args.adam_beta2) == (7, 7, 0.95)
     assert (args.bf16, args.fp16, args.logging_nan_inf_filter, args.auto_find_batch_size) == (False,) * 4
     assert trainer.model.dtype.itemsize == 4 and trainer.model.peft_config["default"].lora_alpha == 8
+
+
+@pytest.mark.parametrize(("resumed", "stopped"), [(False, "asked to stop"), (True, "")])
+def test_a_request_made_while_the_run_starts_is_obeyed(
+    make_trainer: Callable[..., Any], resumed: bool, stopped: str
+) -> None:
+    """One that was made to an earlier life of the run is not."""
+    from core.runs.control import request
+    from core.train.controller import Controller
+    from core.train.signals import StopSignals
+
+    trainer = make_trainer("training.max_steps=3")
+    request(trainer.run, "stop-and-save")
+    events = EventWriter(trainer.run.folder)
+    controller = Controller(
+        trainer.run, events, StopSignals(lambda name: None), first_rank=True, resumed=resumed
+    )
+    trainer.add_callback(controller)
+    trainer.train()
+    assert controller.stopped == stopped
+    assert trainer.state.global_step == (3 if resumed else 1)

@@ -29,10 +29,16 @@ def test_summary() -> None:
     assert (
         figures.quantiles["shortest"] == 4
         and figures.quantiles["longest"] == 10
-        and figures.quantiles["p50"] == 8
+        and figures.quantiles["p50"] == 6
     )
     assert figures.trained_share == pytest.approx(8 / 28)
     assert figures.to_json()["by_role"] == {"user": 3, "assistant": 4}
+
+
+def test_a_quantile_is_the_shortest_length_that_reaches_its_share() -> None:
+    four = lengths((12, []), (22, []), (32, []), (42, []))
+    found = summary(four).quantiles
+    assert (found["p1"], found["p25"], found["p50"], found["p75"], found["p99"]) == (12, 12, 22, 32, 42)
 
 
 def test_an_empty_set() -> None:
