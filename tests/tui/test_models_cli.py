@@ -61,7 +61,8 @@ def test_target_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 def test_errors_are_two_lines_and_a_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("models", "show", "acme/not-here") == 4
     assert capsys.readouterr().err == (
-        "tunedeck: acme/not-here: this model is not on this machine\nget it with: tunedeck models get acme/not-here\n"
+        "tunedeck: acme/not-here: this model is not on this machine, and the Hub is switched off by HF_HUB_OFFLINE\n"
+        "unset it to go online\n"
     )
     assert call("models", "targets", "demo", "--targets", "no_such_proj") == 2
     assert "q_proj, k_proj" in capsys.readouterr().err

@@ -147,11 +147,13 @@ def _card(ctx: typer.Context, model: str, revision: str) -> ModelCard:
 
     try:
         return read_card(locate(model, revision, workspace_of(ctx)))
-    except MissingError as not_here:
+    except MissingError:
         try:
             return read_hub_card(model, revision)
-        except HubUnreachable:
-            raise not_here from None
+        except HubUnreachable as error:
+            raise MissingError(
+                f"this model is not on this machine, and {error.what}", where=model, fix=error.fix
+            ) from None
 
 
 def get(
