@@ -36,7 +36,7 @@ def hub_rows(source: str, section: DataSection) -> Rows:
     """Download (or find in the cache) one split. Raises MissingError if it cannot be reached, UsageError for a wrong split."""
     from core.data.rows import Rows
 
-    dataset = _load(source, section, streaming=False)
+    dataset = _load(source, section)
     return Rows(
         [HubFile(dataset, source)],
         [f"{source}/{section.split}"],
@@ -44,17 +44,11 @@ def hub_rows(source: str, section: DataSection) -> Rows:
     )
 
 
-def look_at_hub(source: str, section: DataSection, rows: int = 100) -> list[Record]:
-    """The first rows without downloading the rest."""
-    stream = _load(source, section, streaming=True)
-    return [Record(number, raw) for number, raw in enumerate(stream.take(rows), 1)]
-
-
-def _load(source: str, section: DataSection, *, streaming: bool) -> Any:
+def _load(source: str, section: DataSection) -> Any:
     import datasets
 
     try:
-        return datasets.load_dataset(source, section.config or None, split=section.split, streaming=streaming)
+        return datasets.load_dataset(source, section.config or None, split=section.split)
     except ValueError as error:
         raise UsageError(str(error), where=source, fix="set data.config and data.split") from None
     except OSError as error:  # DatasetNotFoundError is one
