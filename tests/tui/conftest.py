@@ -56,3 +56,23 @@ def make_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., D
         return DeckApp(open_deck(Workspace(tmp_path)), **options)
 
     return make
+
+
+@pytest.fixture
+def snap_compare(snap_compare: Callable[..., bool]) -> Callable[..., bool]:
+    """The snapshot plugin's own, taking its picture once the header shows the first reading of the devices."""
+
+    def compare(app: DeckApp, **options: Any) -> bool:
+        before = options.pop("run_before", None)
+
+        async def ready(pilot: Any) -> None:
+            from tests.tui.test_shell import settled, until
+
+            if before is not None:
+                await before(pilot)
+            await until(pilot, lambda: app.last.device.text)
+            await settled(pilot)
+
+        return snap_compare(app, run_before=ready, **options)
+
+    return compare
