@@ -1,8 +1,7 @@
-"""More than one device: the command and the accelerate configuration of a run. Nothing is distributed by us.
+"""More than one process: the command and the accelerate configuration of a run. Nothing is distributed by us.
 
-GPUs are started through `accelerate launch` with `accelerate.json` of the run. accelerate starts several
-processes on GPUs only, so on a CPU torch's own launcher does; there only ddp works, because accelerate
-shards weights on GPUs only.
+Every strategy but `single` goes through `accelerate launch` with `accelerate.json` of the run, on GPUs and on
+a CPU alike. On a CPU the processes talk over gloo.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from core.errors import TunedeckError
 from core.memory.devices import Device
 from core.recipe import Recipe
 from core.runs.folder import Run
@@ -25,36 +23,20 @@ def runs_on_cpu(recipe: Recipe, devices: tuple[Device, ...]) -> bool:
     return recipe.launch.devices == "cpu" or not gpus
 
 
-def launch_command(run: Run, recipe: Recipe, *, on_cpu: bool) -> list[str]:
-    """The command line of the trainer. `-P` keeps a folder named `core` in the current one out of the way.
-
-    Raises TunedeckError for a strategy that needs GPUs where there are none.
-    """
+def launch_command(run: Run, recipe: Recipe) -> list[str]:
+    """The command line of the trainer. `-P` keeps a folder named `core` in the current one out of the way."""
     python, trainer = [sys.executable, "-P", "-m"], ["core.train", str(run.folder)]
     if recipe.launch.strategy == "single":
         return python + trainer
-    if not on_cpu:
-        config = ["--config_file", str(run.accelerate)]
-        return [*python, "accelerate.commands.launch", *config, "--module", *trainer]
-    if recipe.launch.strategy != "ddp":
-        raise TunedeckError(
-            f"{recipe.launch.strategy} shards weights over GPUs, and there are none here",
-            fix='use launch.strategy = "ddp" or "single" on a CPU',
-        )
-    processes = str(recipe.launch.processes)
-    return [
-        *python,
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        processes,
-        "--module",
-        *trainer,
-    ]
+    config = ["--config_file", str(run.accelerate)]
+    return [*python, "accelerate.commands.launch", *config, "--module", *trainer]
 
 
-def accelerate_config(recipe: Recipe) -> dict[str, Any] | None:
-    """What `accelerate launch` is told; None for a run of one process."""
+def accelerate_config(recipe: Recipe, *, on_cpu: bool) -> dict[str, Any] | None:
+    """What `accelerate launch` is told; None for a run of one process.
+
+    `MULTI_GPU` is accelerate's word for "start the processes with torch's launcher"; `use_cpu` says on what.
+    """
     strategy = recipe.launch.strategy
     if strategy == "single":
         return None
@@ -65,7 +47,8 @@ def accelerate_config(recipe: Recipe) -> dict[str, Any] | None:
         "num_machines": 1,
         "machine_rank": 0,
         "gpu_ids": "all",  # of those that CUDA_VISIBLE_DEVICES shows
-        "use_cpu": False,
+        "use_cpu": on_cpu,
+        "main_process_port": 0,  # any free one: two runs on one machine do not meet
         "mixed_precision": {"bfloat16": "bf16", "float16": "fp16"}.get(recipe.model.dtype, "no"),
         "rdzv_backend": "static",
         "same_network": True,

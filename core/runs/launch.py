@@ -30,9 +30,9 @@ def launch(run: Run, *, resume: bool = False) -> int:
     """
     recipe = run.read_recipe()
     devices = read_devices(slow=False, processes=False)
-    command = launch_command(run, recipe, on_cpu=runs_on_cpu(recipe, devices))
+    command = launch_command(run, recipe)
     command += [RESUME] if resume else []
-    config = accelerate_config(recipe)
+    config = accelerate_config(recipe, on_cpu=runs_on_cpu(recipe, devices))
     try:
         if config is not None:
             write_json_atomically(run.accelerate, config)

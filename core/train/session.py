@@ -36,6 +36,7 @@ from core.train.loading import attention, give_template, load_base, load_tokeniz
 from core.train.probe import ProbeFirst
 from core.train.reporter import Reporter
 from core.train.samples import Samples
+from core.train.sharding import let_cpu_processes_shard
 from core.train.signals import StopSignals
 from core.train.trackers import guard_trackers
 from core.train.trainer import RunTrainer
@@ -160,12 +161,14 @@ def build_trainer(session: Session) -> RunTrainer:
     model = load_base(model_folder, recipe, on_cpu=session.on_cpu)
     if recipe.tuner.method == "freeze":
         train_last_layers(model, recipe.tuner.train_last_layers)
+    settings = SFTConfig(**arguments)
+    let_cpu_processes_shard()
     trainer = RunTrainer(
         run=run,
         keep_checkpoints=recipe.training.keep_checkpoints,
         prompt_loss_weight=recipe.training.prompt_loss_weight,
         model=model,
-        args=SFTConfig(**arguments),
+        args=settings,
         train_dataset=train_rows,
         eval_dataset=eval_rows,
         processing_class=tokenizer,

@@ -3,36 +3,74 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+from pathlib import Path
 
 import pytest
 
 from core.runs.control import kill
-from core.runs.events import read_events
+from core.runs.events import append_event, read_events
+from core.runs.folder import Run
 from core.runs.identity import process_from_json
 from core.runs.launch import launch
-from core.runs.record import Record
+from core.runs.record import Curve, Record
 from tests.integration.runs.conftest import MakeRun, train, wait_for
 
 DDP = ("launch.strategy=ddp", "launch.processes=2")
 pytestmark = pytest.mark.slow
 
 
+def curve_of(run: Run) -> Curve:
+    record = Record()
+    record.add(read_events(run.folder)[0])
+    return record.curves["loss"]
+
+
+def two_processes(strategy: str) -> tuple[str, ...]:
+    return (f"launch.strategy={strategy}", "launch.processes=2", "training.micro_batch=2")
+
+
 def test_two_processes_give_the_loss_of_one(make_run: MakeRun) -> None:
-    one = make_run("training.micro_batch=4", "tuner.dropout=0.0", "training.save_steps=3", name="one")
-    two = make_run("training.micro_batch=2", "tuner.dropout=0.0", "training.save_steps=3", *DDP, name="two")
-    curves = []
-    for run in (one, two):
+    same = ("tuner.dropout=0.0", "training.save_steps=3")
+    one = make_run(*same, "training.micro_batch=4", name="one")
+    ddp = make_run(*same, *two_processes("ddp"), name="ddp")
+    fsdp = make_run(*same, *two_processes("fsdp"), name="fsdp")
+    for run in (one, ddp, fsdp):
         assert train(run, 120).state == "done", run.log.read_text()[-3000:]
-        record = Record()
-        record.add(read_events(run.folder)[0])
-        curves.append(record.curves["loss"])
-    assert list(curves[1].steps) == list(range(1, 7))  # one voice
-    assert list(curves[1].values) == pytest.approx(list(curves[0].values), abs=2e-4)
-    steps = [event for event in read_events(two.folder)[0] if event["kind"] == "step"]
-    assert steps[-1]["trained_tokens"] == pytest.approx(
-        [event for event in read_events(one.folder)[0] if event["kind"] == "step"][-1]["trained_tokens"]
-    )
+    whole = curve_of(one)
+    for run in (ddp, fsdp):
+        assert list(curve_of(run).steps) == list(range(1, 7))  # one voice
+        assert list(curve_of(run).values) == pytest.approx(list(whole.values), abs=2e-4)
+        trained = [e["trained_tokens"] for e in read_events(run.folder)[0] if e["kind"] == "step"]
+        assert trained == [e["trained_tokens"] for e in read_events(one.folder)[0] if e["kind"] == "step"]
+
+    # Sharded weights are saved whole, and a sharded run goes on where it was.
+    assert_same_weights(fsdp.adapter, one.adapter)
+    shutil.rmtree(fsdp.checkpoints / "checkpoint-6")
+    append_event(fsdp.folder, "end", state="stopped", note="asked to stop", step=3)
+    assert train(fsdp, 120, resume=True).state == "done", fsdp.log.read_text()[-3000:]
+    assert "from the checkpoint at step 3" in fsdp.events.read_text()
+    assert list(curve_of(fsdp).values) == pytest.approx(list(whole.values), abs=2e-4)
+
+
+@pytest.mark.parametrize("strategy", ["zero1", "zero2", "zero3"])
+def test_deepspeed_gives_the_loss_of_one(strategy: str, make_run: MakeRun) -> None:
+    pytest.importorskip("deepspeed")
+    one = make_run("tuner.dropout=0.0", "training.micro_batch=4", name="one")
+    two = make_run("tuner.dropout=0.0", *two_processes(strategy), name=strategy)
+    for run in (one, two):
+        assert train(run, 240).state == "done", run.log.read_text()[-3000:]
+    assert list(curve_of(two).values) == pytest.approx(list(curve_of(one).values), abs=2e-4)
+    assert_same_weights(two.adapter, one.adapter)
+
+
+def assert_same_weights(these: Path, those: Path) -> None:
+    from safetensors.torch import load_file
+
+    ours, theirs = (load_file(folder / "adapter_model.safetensors") for folder in (these, those))
+    assert ours.keys() == theirs.keys()
+    assert all(ours[name].allclose(theirs[name], atol=1e-5) for name in ours)
 
 
 def test_two_processes_stop_together_and_die_together(make_run: MakeRun) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import TunedeckError
 from core.memory.devices import Device
 from core.recipe import Recipe, parse_recipe
 from core.runs.distributed import accelerate_config, launch_command
@@ -50,23 +49,19 @@ def test_named_devices_are_passed_by_uuid() -> None:
 
 
 def test_the_command_never_looks_into_the_current_folder(tmp_path: Path) -> None:
-    command = launch_command(Run(tmp_path), recipe(), on_cpu=False)
+    command = launch_command(Run(tmp_path), recipe())
     assert command == [sys.executable, "-P", "-m", "core.train", str(tmp_path)]
     environment = trainer_environment(recipe("launch.devices=cpu"), ())
     assert environment["PYTHONSAFEPATH"] == "1" and environment["CUDA_VISIBLE_DEVICES"] == ""
 
 
-def test_gpus_are_started_through_accelerate_and_cpus_through_torch(tmp_path: Path) -> None:
+def test_several_processes_are_started_through_accelerate(tmp_path: Path) -> None:
     run = Run(tmp_path)
-    fsdp = recipe("launch.strategy=fsdp", "launch.processes=2")
-    command = launch_command(run, fsdp, on_cpu=False)
-    assert command[3:] == [
+    command = launch_command(run, recipe("launch.strategy=fsdp", "launch.processes=2"))
+    assert command == [
+        sys.executable, "-P", "-m",
         "accelerate.commands.launch", "--config_file", str(run.accelerate), "--module", "core.train", str(tmp_path)
     ]  # fmt: skip
-    with pytest.raises(TunedeckError, match="shards weights over GPUs"):
-        launch_command(run, fsdp, on_cpu=True)
-    ddp = launch_command(run, recipe("launch.strategy=ddp", "launch.processes=2"), on_cpu=True)
-    assert ddp[3:7] == ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp", "zero1", "zero2", "zero3"])
@@ -75,7 +70,7 @@ def test_accelerate_reads_its_configuration(strategy: str, tmp_path: Path) -> No
     from accelerate.commands.config.config_args import load_config_from_file
 
     written = recipe(f"launch.strategy={strategy}", "launch.processes=2", "training.accumulation=3")
-    config = accelerate_config(written)
+    config = accelerate_config(written, on_cpu=False)
     path = tmp_path / "accelerate.json"
     path.write_text(json.dumps(config))
     read = load_config_from_file(str(path))
@@ -92,4 +87,4 @@ def test_accelerate_reads_its_configuration(strategy: str, tmp_path: Path) -> No
     if strategy.startswith("zero"):
         assert read.deepspeed_config["zero_stage"] == int(strategy[-1])
         assert read.deepspeed_config["gradient_accumulation_steps"] == 3
-    assert accelerate_config(recipe()) is None
+    assert accelerate_config(recipe(), on_cpu=True) is None
