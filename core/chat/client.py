@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from core.chat.messages import (
+    TUNED,
     AdapterAdded,
     AddAdapter,
     Answer,
@@ -57,6 +58,7 @@ class ChatWorker:
         self._pipe: Connection | None = None
         self._last_number = LOAD
         self._open: list[int] = []
+        self.refused: dict[str, str] = {}  # adapters that could not be loaded, and why
         self._adapters: list[AddAdapter] = []
 
     @property
@@ -118,9 +120,16 @@ class ChatWorker:
         """Load one more adapter of the same base; it answers as `who=name`."""
         self.start()
         number = self._next()
+        self.refused.pop(name, None)
         self._adapters.append(AddAdapter(number, name, str(folder)))
         self._send(self._adapters[-1])
         return number
+
+    def adapter_name(self, folder: Path) -> str | None:
+        """The voice under which an adapter folder is loaded or asked for here; None if it is not."""
+        if self.subject.adapter is not None and folder.resolve() == self.subject.adapter.resolve():
+            return TUNED
+        return next((a.name for a in self._adapters if Path(a.folder).resolve() == folder.resolve()), None)
 
     def cancel(self, number: int | None = None) -> None:
         """Stop one request, or all that are open. An answer ends with Done and stop "cancelled"."""
@@ -207,7 +216,16 @@ class ChatWorker:
             self.loaded = replace(self.loaded, voices=message.voices)
             self._close_request(message.number)
         elif isinstance(message, (Done, Inspection, Failure)):
+            self._forget_adapter(message)
             self._close_request(message.number)
+
+    def _forget_adapter(self, message: Reply) -> None:
+        """An adapter that does not fit is not asked for again when the process starts anew."""
+        if isinstance(message, Failure) and not message.fatal:
+            for adapter in self._adapters:
+                if adapter.number == message.number:
+                    self.refused[adapter.name] = message.what
+            self._adapters = [a for a in self._adapters if a.number != message.number]
 
     def _close_request(self, number: int) -> None:
         if number in self._open:

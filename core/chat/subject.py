@@ -14,6 +14,8 @@ from core.runs.checkpoints import checkpoints
 from core.runs.folder import Run, is_run_folder, open_run
 from core.workspace import Workspace
 
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+SWITCHABLE = frozenset({"LORA", "IA3"})  # kinds of which PEFT keeps several and switches between them
 ADAPTER_FILES = ("adapter_model.safetensors", "adapter_model.bin")
 
 
@@ -119,6 +121,42 @@ def base_of(subject: Subject) -> Subject:
         adapter=None,
         base_folder=None,
     )
+
+
+def shares_worker(loaded: Subject, other: Subject) -> bool:
+    """Whether an adapter can join a process: the same base, loaded in the same way, and the same tokenizer and template.
+
+    Prompt and prefix tuning put tokens before the prompt and cannot stand beside other adapters.
+    """
+    if other.adapter is None or loaded.base_folder is not None:
+        return False
+    if _load_key(loaded) != _load_key(other):
+        return False
+    theirs, ours = (s.template_folder or s.model_folder for s in (other, loaded))
+    if any(_bytes(theirs / name) != _bytes(ours / name) for name in TOKENIZER_FILES):
+        return False
+    kinds = {
+        str(read_adapter_config(s.adapter).get("peft_type", "")).upper()
+        for s in (loaded, other)
+        if s.adapter is not None
+    }
+    return len(kinds) == 1 and kinds <= SWITCHABLE
+
+
+def _load_key(subject: Subject) -> tuple[Any, ...]:
+    return (
+        subject.model_folder.resolve(),
+        subject.dtype,
+        subject.attention,
+        subject.quantization,
+        subject.double_quantization,
+        subject.trust_remote_code,
+        subject.allow_pickle,
+    )
+
+
+def _bytes(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
 
 
 def _folder(named: str, workspace: Workspace) -> Path | None:

@@ -165,7 +165,7 @@ class _Silent:
 
 @pytest.mark.parametrize("state", ["loading", "streaming", "side-by-side", "failed"])
 def test_pictures(snap_compare, make_app, size, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tui.chat.panel.Voices", _Silent)
+    monkeypatch.setattr("tui.chat.panel.Chorus", _Silent)
     monkeypatch.setattr(_Silent, "poll", lambda self: [], raising=False)
     app = make_app(start="chat")
 

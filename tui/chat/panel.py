@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.timer import Timer
 
+from core.chat.chorus import Chorus
 from core.chat.conversation import save_conversation
 from core.chat.held_prompts import HeldPrompt
 from core.chat.messages import TUNED, Failure, Inspection, Loaded, Reply
@@ -22,7 +23,6 @@ from core.runs.folder import Run
 from tui.chat.prompt import Prompt
 from tui.chat.session import Said, Session, Turn
 from tui.chat.transcript import Transcript
-from tui.chat.voices import Voices
 from tui.clipboard import copy
 from tui.deck import Deck
 from tui.messages import JobFailed, JobResult, OpenRun
@@ -67,7 +67,7 @@ class ChatPanel(Panel):
     def __init__(self, deck: Deck) -> None:
         super().__init__(deck)
         self.session = Session()
-        self.voices: Voices | None = None
+        self.voices: Chorus | None = None
         self.front = TUNED
         self.sampling = Sampling()
         self.problem = ""
@@ -123,7 +123,7 @@ class ChatPanel(Panel):
         """Change to this model. The worker starts at once, so that the first answer does not wait for it."""
         if self.voices is not None:
             self.voices.close()
-        self.voices = Voices(chosen)
+        self.voices = Chorus(chosen)
         self.session, self.problem, self._waiting = Session(chosen.system), "", None
         self.front = self.voices.names[-1]
         columns = self.query_one("#voices", Horizontal)
@@ -224,6 +224,7 @@ class ChatPanel(Panel):
         if self.refused("inspect") or self.voices is None:
             return
         answer = self.session.turns[-1].said[self.front].answer
+        assert answer is not None, "refused above"
         self._inspecting = self.voices.inspect(self.front, answer)
         self._wake()
 

@@ -59,9 +59,56 @@ def test_chat_line_by_line(
     assert [message["role"] for message in saved["messages"]] == ["user", "assistant"]
 
 
+def test_lines_edit_branch_and_load(
+    workspace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (workspace / "old.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    lines = (
+        "/load old.jsonl 1\n/history\nand now\n/edit 2 the dog\n/branch 2\n/system Be brief.\n/system\n"
+        "/set top_k 5\n/add mine\n/save new.jsonl\n/quit\n"
+    )
+    monkeypatch.setattr("sys.stdin", io.StringIO(lines))
+    monkeypatch.chdir(workspace)
+    assert call("chat", "mine", "--max-tokens", "4", "--temperature", "0") == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[:2] == ["1: the cat", "1: the cat"]
+    assert "2 (branch 1 of 2): and now" in out.splitlines()
+    assert "system: Be brief." in err and "system: none" in err
+    assert "set here: temperature 0, top_k 5, max_tokens 4" in err
+    rows = [json.loads(line)["messages"] for line in (workspace / "new.jsonl").read_text().splitlines()]
+    assert [len(messages) for messages in rows] == [4, 4]
+    assert rows[0][:3] == [*ROWS[0]["messages"], {"role": "user", "content": "and now"}]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("/load nothing.jsonl", "cannot be read"),
+        ("/load held.jsonl 9", "there are 2 conversations"),
+        ("/edit 1 x", "there is no prompt 1"),
+        ("/retry", "nothing has been asked yet"),
+        ("/set heat 1", "there is no heat"),
+        ("/drop tuned", "the last column stays"),
+        ("/save out.jsonl", "nothing has been answered yet"),
+    ],
+)
+def test_lines_that_cannot_be_obeyed(
+    workspace: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    line: str,
+    words: str,
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{line}\n"))
+    monkeypatch.chdir(workspace)
+    assert call("chat", "mine") != 0
+    assert words in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
+        (("chat", "mine", "--prompt", "x", "--with", "nothing"), 2, "no run nothing"),
         (("chat", "nothing", "--prompt", "x"), 2, "no run nothing"),
         (("chat", "mine", "--json"), 2, "add --prompt"),
         (("chat", "mine", "--prompt", "x", "--top-p", "2"), 2, "top_p = 2.0 is outside 0 to 1"),
