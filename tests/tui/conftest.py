@@ -36,9 +36,10 @@ def size(request: pytest.FixtureRequest) -> tuple[int, int]:
 @pytest.fixture(autouse=True)
 def _still(monkeypatch: pytest.MonkeyPatch) -> None:
     """What would make two pictures of one state differ."""
-    from textual.widgets import Input
+    from textual.widgets import Input, TextArea
 
     monkeypatch.setattr(Input, "cursor_blink", False, raising=False)
+    monkeypatch.setattr(TextArea, "cursor_blink", False, raising=False)
     monkeypatch.setattr("tui.pulse.device_part", lambda devices: Part("GPU 0 12.3/80.0 GiB 97%"))
 
 

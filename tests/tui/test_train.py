@@ -19,7 +19,7 @@ from tui.train.panel import NO_RUN
 from tui.widgets.bars import Bar, Footer, Header
 from tui.widgets.curve import CurveView, Plotted, round_range
 from tui.widgets.figures import Figures
-from tui.widgets.log_view import LogView
+from tui.widgets.log_view import LogView, Page
 
 
 def headline(app) -> str:
@@ -269,6 +269,19 @@ async def test_one_more_point_repaints_only_a_few_cells(make_app) -> None:
         more = [*points, (100.0, 2.5), (102.0, 2.49)]
         curve.plot(Plotted("loss", more, more, (), 400))
         assert 0 < sum(region.area for region in regions) <= 3
+
+
+async def test_the_first_lines_of_a_log_repaint_what_said_it_was_empty(make_app) -> None:
+    app = make_app(panels=())
+    log = LogView()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await app.query_one("#panels").mount(log)
+        await pilot.pause()
+        log._show(Page(0, 1, ()))  # counted before it was read
+        regions = []
+        log.refresh = lambda *given, **_: regions.extend(given)  # type: ignore[method-assign]
+        log._show(Page(0, 1, ("short",)))
+        assert [region.width for region in regions] == [log.size.width] * log.size.height
 
 
 @pytest.mark.parametrize("state", ["none", "running", "failed", "hostile"])

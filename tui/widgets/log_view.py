@@ -172,8 +172,8 @@ class LogView(Widget, can_focus=True):
             old = before.lines[y] if y < len(before.lines) else ""
             new = page.lines[y] if y < len(page.lines) else ""
             marks = (before.first + y == self.found) != (page.first + y == self.found)
-            if old != new or marks or not before.count:
-                widest = self.size.width if marks or not before.count else max(cell_len(old), cell_len(new))
+            if old != new or marks or not before.lines:
+                widest = self.size.width if marks or not before.lines else max(cell_len(old), cell_len(new))
                 self.refresh(Region(0, y, min(widest, self.size.width), 1))
 
     def render_line(self, y: int) -> Strip:
