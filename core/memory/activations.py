@@ -6,9 +6,9 @@ they are the closed forms of docs/memory.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from core.memory.block import Block, Group
+from core.memory.block import Block, Group, Place
 from core.memory.setting import Setting
 from core.models.architecture import Architecture, Linear
 
@@ -31,6 +31,44 @@ def saved_parts(setting: Setting, architecture: Architecture, block: Block) -> l
         *_attention_parts(setting, architecture, block),
         *_mlp_parts(setting, architecture, block),
         *_input_parts(setting, block),
+    ]
+
+
+def saved_before(setting: Setting, architecture: Architecture, block: Block, place: Place) -> list[Part]:
+    """What a block's forward has saved when it comes to the linears of `place`."""
+    order: tuple[Place, ...] = ("attention in", "attention out", "mlp in", "mlp out")
+    passed = order[: order.index(place)]
+    in_mlp = place.startswith("mlp")
+    norms = replace(block, norms=max(block.norms if in_mlp else block.norms // 2, 1))
+    groups = replace(block, groups=tuple(group for group in block.groups if group.place in passed))
+    return [
+        *_norm_parts(setting, architecture, norms),
+        *(_attention_parts(setting, architecture, block) if place != "attention in" else ()),
+        *(_mlp_parts(setting, architecture, block) if place == "mlp out" else ()),
+        *_input_parts(setting, groups),
+    ]
+
+
+def saved_in_softmax(setting: Setting, architecture: Architecture, block: Block) -> list[Part]:
+    """What is left of a block when eager attention's softmax is differentiated: what came before it.
+
+    The MLP, the 16-bit scores and v have had their backward; v's gradient stands in v's place.
+    """
+    c, q = setting.compute, architecture.heads * architecture.head_dim
+    scores = architecture.heads * attended(setting)
+    before = replace(
+        block,
+        norms=max(block.norms // 2, 1),
+        drops_residual=False,
+        groups=tuple(group for group in block.groups if group.place == "attention in"),
+    )
+    return [
+        *_norm_parts(setting, architecture, before),
+        Part("attention", 3 * c * q, f"q, k and the gradient of v: 3 x {c} B x {q:,}"),
+        Part(
+            "attention", 4 * scores, f"scores 4 B x {architecture.heads} heads x {attended(setting):,} keys"
+        ),
+        *_input_parts(setting, before),
     ]
 
 

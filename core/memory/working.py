@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 
-from core.memory.activations import TRACED, attended, saved_parts, saved_per_token, weight_casts
+from core.memory.activations import (
+    TRACED,
+    attended,
+    saved_before,
+    saved_in_softmax,
+    saved_parts,
+    saved_per_token,
+    weight_casts,
+)
 from core.memory.block import Block, blocks_of, place_of, unique_blocks
+from core.memory.dora import dora_moment
 from core.memory.figure import Figure, figure, total
 from core.memory.setting import Setting
-from core.models.architecture import Architecture
+from core.models.architecture import Architecture, Linear
 
 
 def kept_activations(setting: Setting, architecture: Architecture) -> list[Figure]:
@@ -63,7 +72,11 @@ def working_set(setting: Setting, architecture: Architecture) -> list[Figure]:
     recomputed = _recomputed(setting, architecture, largest) if setting.checkpointing else []
     moment = max(
         _in_mlp(setting, architecture, blocks, recomputed),
-        _in_softmax(setting, architecture, recomputed),
+        _in_softmax(setting, architecture, largest),
+        _dequantising(setting, architecture, largest),
+        dora_moment(setting, architecture, largest, transient(setting)[1])
+        if setting.adapted.method == "dora"
+        else [],
         key=total,
     )
     if setting.strategy == "fsdp" and setting.ranks > 1 and not setting.trains_base:
@@ -82,26 +95,60 @@ def _in_mlp(
     if setting.trains_base:
         words = f"one weight gradient {widest:,} x {c} B"
         figures.append(figure("block working set", c * widest, words, TRACED))
-    if setting.quantization in ("nf4", "fp4"):
-        figures.append(
-            figure(
-                "dequantisation", c * widest, f"one linear of {widest:,} in {c} B",
-                "bitsandbytes: training dequantises the whole weight, one at a time",
-            )
-        )  # fmt: skip
-    if setting.adapted.method == "dora":
-        figures.append(_dora_norm(setting))
     return figures
 
 
-def _in_softmax(setting: Setting, architecture: Architecture, recomputed: list[Figure]) -> list[Figure]:
+def _dequantising(setting: Setting, architecture: Architecture, block: Block) -> list[Figure]:
+    """A block's widest 4-bit weight made whole, in the forward that comes before the block's backward."""
+    if setting.quantization not in ("nf4", "fp4"):
+        return []
+    tokens, c, h = setting.tokens, setting.compute, architecture.hidden_size
+    widest = max((linear for group in block.groups for linear in group.linears), key=_weight_size)
+    saved = saved_before(setting, architecture, block, place_of(widest)) if setting.checkpointing else []
+    stream = transient(setting)[1]
+    return [
+        *(
+            figure(part.category, tokens * part.per_token, f"{tokens:,} tokens x ({part.words})", TRACED)
+            for part in saved
+        ),
+        figure(
+            "block working set",
+            tokens * (stream * h + c * widest.outputs),
+            f"{tokens:,} tokens x (gradient {stream:g} x h {h:,} + result {c} x {widest.outputs:,}) B",
+            TRACED,
+        ),
+        figure(
+            "dequantisation", c * _weight_size(widest), f"one linear of {_weight_size(widest):,} in {c} B",
+            "bitsandbytes: training dequantises the whole weight, one at a time",
+        ),
+    ]  # fmt: skip
+
+
+def _weight_size(linear: Linear) -> int:
+    return linear.inputs * linear.outputs
+
+
+def _in_softmax(setting: Setting, architecture: Architecture, block: Block) -> list[Figure]:
     """A block's backward inside eager attention's softmax: the MLP is done, the scores have gradients."""
     if setting.attention != "eager":
         return []
-    scores = setting.tokens * architecture.heads * attended(setting)
+    tokens = setting.tokens
+    scores = tokens * architecture.heads * attended(setting)
     words = f"gradient of the scores before and after the softmax: {scores:,} x (4 + 4) B"
-    kept = [item for item in recomputed if item.category in ("attention", "norms", "weight casts")]
-    return [*kept, figure("block working set", 8 * scores, words, TRACED)]
+    figures = [figure("block working set", 8 * scores, words, TRACED)]
+    if not setting.checkpointing:
+        return figures
+    residual = tokens * setting.residual * architecture.hidden_size
+    figures.append(
+        figure("block working set", residual, f"gradient of the residual stream, {residual:,} B", TRACED)
+    )
+    for part in saved_in_softmax(setting, architecture, block):
+        words = f"{tokens:,} tokens x ({part.words})"
+        figures.append(figure(part.category, tokens * part.per_token, words, TRACED))
+    casts = weight_casts(setting, block)
+    if casts:
+        figures.append(_casts_figure(casts))
+    return figures
 
 
 def _recomputed(setting: Setting, architecture: Architecture, block: Block) -> list[Figure]:
@@ -112,10 +159,12 @@ def _recomputed(setting: Setting, architecture: Architecture, block: Block) -> l
     ]
     casts = weight_casts(setting, block)
     if casts:
-        figures.append(
-            figure("weight casts", casts, f"16-bit copies of one block's linears, {casts:,} B", TRACED)
-        )
+        figures.append(_casts_figure(casts))
     return figures
+
+
+def _casts_figure(casts: int) -> Figure:
+    return figure("weight casts", casts, f"16-bit copies of one block's linears, {casts:,} B", TRACED)
 
 
 def last_norm(setting: Setting, architecture: Architecture) -> Figure:
@@ -144,23 +193,6 @@ def _frozen_under_fsdp(setting: Setting, architecture: Architecture) -> Figure:
         setting.tokens * extra,
         f"FSDP with frozen weights: {setting.tokens:,} tokens x (L - 2) x 2 x h",
         "slope of published FSDP LoRA runs; cause not established",
-    )
-
-
-def _dora_norm(setting: Setting) -> Figure:
-    """In every forward DoRA makes B A from an identity matrix, and W + s B A for its norm."""
-    a, c = setting.adapter, setting.compute
-
-    def size(inputs: int, outputs: int) -> int:
-        return (a + c) * inputs * inputs + (c + 2 * max(a, c)) * inputs * outputs
-
-    widest = max(setting.adapted.linears, key=lambda item: size(item.inputs, item.outputs))
-    x, y = widest.inputs, widest.outputs
-    return figure(
-        "block working set",
-        size(x, y),
-        f"DoRA norm: identity {x:,}^2 x ({a} + {c}) B and {x:,} x {y:,} x ({c} + 2 x {max(a, c)}) B",
-        "PEFT tuners/lora/dora.py",
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.plan_vs_trace import compare
 from core.errors import TunedeckError
 from core.memory.plan import plan
 from core.memory.setting import Lengths, resolve
@@ -115,6 +116,13 @@ def test_formulas_follow_the_dry_run_on_a_cpu(tmp_path: Path) -> None:
     assert planned.peak_allocated_bytes == pytest.approx(traced["peak_allocated_bytes"], rel=0.05)
     step = next(phase for phase in planned.phases if phase.name == "step")
     assert sum(traced["phases"]["step"].values()) == pytest.approx(step.bytes, rel=0.01)
+
+
+@pytest.mark.parametrize(("method", "attention"), [("dora", "sdpa"), ("qlora nf4", "eager")])
+def test_formulas_follow_the_dry_run_of_an_opt_model(tmp_path: Path, method: str, attention: str) -> None:
+    row = compare(tmp_path, "opt", method, attention, True)
+    assert row.traced_phase == row.planned_phase == "block"
+    assert abs(row.peak_error) < 0.02  # they were 6.3 and 5.5 % high
 
 
 def test_a_mixture_of_experts_is_traced_or_is_an_error_in_words(tmp_path: Path) -> None:
