@@ -100,6 +100,7 @@ class DataSection(Section):
     source: str = Field("demo/yoda.jsonl", description="file, folder, saved dataset, Hub id or demo/NAME")
     config: str = Field("", description="configuration of a Hub data set")
     split: str = Field("train", description="split of a Hub data set")
+    revision: str = Field("main", description="branch, tag or commit of a Hub data set")
     format: str = Field("auto", description="auto, or the name of one format (docs/data.md)")
     columns: dict[str, str] = Field(default_factory=dict, description="map from a known field to your column")
     eval_source: str = Field("", description="file, folder or Hub id with held-out rows")

@@ -5,6 +5,7 @@ ranges, gated repositories, missing things, rate limits, and connections cut in 
 
     with HubServer() as hub:
         hub.add("acme/tiny", {"config.json": b"{}"})
+        hub.add("datasets/acme/chats", {"train.jsonl": b"..."})
         ... HF_ENDPOINT=hub.url ...
 """
 
@@ -27,7 +28,10 @@ LARGE = 1 << 16  # bytes from which a file has a SHA-256 etag, as files in large
 
 @dataclass
 class Repository:
-    """One model. `gated` is False, "auto" or "manual"; only `TOKEN` may read a gated one."""
+    """One model, or one data set, whose name then begins with "datasets/".
+
+    `gated` is False, "auto" or "manual"; only `TOKEN` may read a gated one.
+    """
 
     files: dict[str, bytes]
     gated: bool | str = False
@@ -36,6 +40,14 @@ class Repository:
     licence: str = "apache-2.0"
     parameters: int = 0
     private: bool = False
+    branches: dict[str, dict[str, bytes]] = field(default_factory=dict)  # files of other revisions
+
+    def at(self, revision: str) -> dict[str, bytes] | None:
+        """The files of a branch or of a branch's commit; None if there is no such revision."""
+        if revision in ("main", COMMIT):
+            return self.files
+        names = {name for name in self.branches if revision in (name, commit_of(name))}
+        return self.branches[names.pop()] if names else None
 
 
 @dataclass
@@ -76,6 +88,13 @@ class HubServer:
         return [
             ranges for method, path, ranges in self.requests if method == "GET" and path.endswith(f"/{file}")
         ]
+
+
+def commit_of(revision: str) -> str:
+    """The commit that a branch stands at."""
+    if revision in ("main", COMMIT):
+        return COMMIT
+    return revision if len(revision) == 40 else hashlib.sha1(revision.encode()).hexdigest()
 
 
 def etag_of(data: bytes) -> str:
@@ -149,7 +168,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif parts == ["api", "models"]:
             self._search(query)
         elif parts[:2] == ["api", "models"] and len(parts) >= 4:
-            self._repository("/".join(parts[2:4]), parts[4:], token)
+            self._repository("/".join(parts[2:4]), parts[4:], token, query)
+        elif parts[:2] == ["api", "datasets"] and len(parts) >= 4:
+            self._repository("datasets/" + "/".join(parts[2:4]), parts[4:], token, query)
         elif "resolve" in parts:
             at = parts.index("resolve")
             self._file("/".join(parts[:at]), parts[at + 1], "/".join(parts[at + 2 :]), token, body=body)
@@ -202,24 +223,47 @@ class _Handler(BaseHTTPRequestHandler):
             "safetensors": {"parameters": {"BF16": repository.parameters}, "total": repository.parameters},
         }
 
-    def _repository(self, name: str, rest: list[str], token: str) -> None:
+    def _repository(self, name: str, rest: list[str], token: str, query: dict[str, str]) -> None:
         repository = self.hub.repositories.get(name)
         if repository is None:
             self._fail(401 if not token else 404, "RepoNotFound")
-        elif rest[:1] == ["auth-check"]:
+            return
+        if rest[:1] == ["auth-check"]:
             self._json({}) if self._may_read(repository, token) else self._fail(
                 403 if token else 401, "GatedRepo"
             )
-        elif rest[:1] in (["revision"], ["tree"]) and rest[1] not in ("main", COMMIT):
+            return
+        files = repository.at(rest[1] if rest[:1] in (["revision"], ["tree"], ["paths-info"]) else "main")
+        if files is None:
             self._fail(404, "RevisionNotFound")
         elif rest[:1] == ["tree"]:
-            self._json([self._tree_entry(path, data) for path, data in repository.files.items()])
+            self._tree(files, "/".join(rest[2:]), recursive=query.get("recursive", "") in ("true", "True"))
         else:
             siblings = [
                 {"rfilename": path, **{k: v for k, v in self._tree_entry(path, data).items() if k != "path"}}
-                for path, data in repository.files.items()
+                for path, data in files.items()
             ]
-            self._json({**self._summary(name), "siblings": siblings})
+            commit = commit_of(rest[1]) if rest[:1] == ["revision"] else COMMIT
+            self._json({**self._summary(name), "sha": commit, "siblings": siblings})
+
+    def _tree(self, files: dict[str, bytes], folder: str, *, recursive: bool) -> None:
+        start = f"{folder}/" if folder else ""
+        inside = [path for path in files if path.startswith(start)]
+        if folder and not inside:
+            self._fail(404, "EntryNotFound")
+            return
+        entries: list[dict[str, Any]] = []
+        folders = {
+            start + path.removeprefix(start).partition("/")[0]
+            for path in inside
+            if "/" in path.removeprefix(start)
+        }
+        if not recursive:
+            entries = [
+                {"type": "directory", "path": path, "size": 0, "oid": "0" * 40} for path in sorted(folders)
+            ]
+            inside = [path for path in inside if "/" not in path.removeprefix(start)]
+        self._json(entries + [self._tree_entry(path, files[path]) for path in inside])
 
     def _tree_entry(self, path: str, data: bytes) -> dict[str, Any]:
         entry: dict[str, Any] = {
@@ -245,17 +289,17 @@ class _Handler(BaseHTTPRequestHandler):
         repository = self.hub.repositories.get(name)
         if repository is None:
             self._fail(401 if not token else 404, "RepoNotFound")
-        elif revision not in ("main", COMMIT):
+        elif (files := repository.at(revision)) is None:
             self._fail(404, "RevisionNotFound")
         elif not self._may_read(repository, token):
             self._fail(403 if token else 401, "GatedRepo")
-        elif path not in repository.files:
+        elif path not in files:
             self._fail(404, "EntryNotFound")
         else:
-            self._send_file(repository.files[path], body=body)
+            self._send_file(files[path], commit_of(revision), body=body)
 
-    def _send_file(self, data: bytes, *, body: bool) -> None:
-        headers = {"ETag": f'"{etag_of(data)}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
+    def _send_file(self, data: bytes, commit: str, *, body: bool) -> None:
+        headers = {"ETag": f'"{etag_of(data)}"', "X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
         status, start = 200, 0
         wanted = self.headers.get("Range", "")
         if wanted.startswith("bytes="):

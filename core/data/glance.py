@@ -46,11 +46,12 @@ class Glance:
 
 @dataclass(frozen=True, slots=True)
 class Glances:
-    """Some rows in brief, and how many rows the source has."""
+    """Some rows in brief, and how many rows the source has, or the first of them that were streamed."""
 
     total: int
     notes: tuple[str, ...]
     rows: tuple[Glance, ...]
+    whole: bool = True  # False: only the first rows of a Hub data set, streamed; it is not on this machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def glances(recipe: Recipe, numbers: Sequence[int], workspace: Path, progress: A
         problem = labelled.drafts[index].problem
         brief.append(Glance(item.row, _first_words(item), len(labels), len(kept), trained, problem))
         index += 1
-    return Glances(len(rows), rows.notes, tuple(brief))
+    return Glances(len(rows), rows.notes, tuple(brief), rows.whole)
 
 
 def find(recipe: Recipe, pattern: str, workspace: Path, progress: Any = None) -> Found:

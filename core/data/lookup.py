@@ -13,6 +13,7 @@ from typing import Any
 from core.data.rowpass import cut_length
 from core.data.rows import Rows, read_rows
 from core.data.tokenizer import folder_state
+from core.errors import MissingError
 from core.recipe import Recipe
 from core.workspace import cache_folder, write_json_atomically
 
@@ -58,10 +59,16 @@ def libraries() -> dict[str, str]:
 
 
 def cached_report(recipe: Recipe, model_folder: Path, *, workspace: Path | None = None) -> Path | None:
-    """`report.json` of these very rows as last prepared; None if they were not. Raises as `read_rows` does."""
+    """`report.json` of these very rows as last prepared; None if they were not, or are not on this machine.
+
+    Raises as `read_rows` does for a source that cannot be one.
+    """
     data = recipe.data
-    rows = read_rows(data.source, workspace, data)
-    eval_rows = read_rows(data.eval_source, workspace, data) if data.eval_source else None
+    try:
+        rows = read_rows(data.source, workspace, data, reach="here")
+        eval_rows = read_rows(data.eval_source, workspace, data, reach="here") if data.eval_source else None
+    except MissingError:
+        return None
     try:
         note = json.loads(_note(_key(recipe, model_folder, rows, eval_rows, workspace)).read_text("utf-8"))
         report = cache_folder() / "prepared" / str(note["digest"]) / "report.json"

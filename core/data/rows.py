@@ -14,6 +14,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
+from typing import Literal
 
 from core.data.sources.lines import LineFile
 from core.data.sources.open_file import DATA_EXTENSIONS, open_file
@@ -22,6 +23,8 @@ from core.data.types import Row
 from core.errors import UsageError
 from core.recipe import DataSection
 
+HUB_PREFIX = "hub:"
+Reach = Literal["whole", "look", "here"]
 DEMO_DATA = Path(__file__).resolve().parents[1] / "demo" / "data"
 
 _SPLIT_WORDS = {
@@ -36,8 +39,11 @@ _SAMPLE_BYTES = 1024**2
 class Rows:
     """The rows of a source, numbered from 0 over all its files in order of name."""
 
-    def __init__(self, files: list[RecordFile], names: list[str], notes: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, files: list[RecordFile], names: list[str], notes: tuple[str, ...] = (), *, whole: bool = True
+    ) -> None:
         self.notes = notes  # what was decided while opening, in words
+        self.whole = whole  # False where only the first rows were streamed, for a look
         self.names = tuple(names)
         self._files = files
         self._starts = [0, *accumulate(len(file) for file in files)]
@@ -103,19 +109,26 @@ class Rows:
         return digest.hexdigest()
 
 
-def read_rows(source: str, workspace: Path | None = None, data: DataSection | None = None) -> Rows:
+def read_rows(
+    source: str,
+    workspace: Path | None = None,
+    data: DataSection | None = None,
+    *,
+    reach: Reach = "whole",
+) -> Rows:
     """Open a file, a folder, a saved `datasets` folder, an embedded "demo/NAME", or a Hub data set.
 
-    Relative paths count from the workspace. Raises UsageError if there is no such source or it holds no rows
-    of a known kind, MissingError if a Hub data set cannot be reached.
+    Relative paths count from the workspace; "hub:owner/name" is never a path. `reach` is for Hub data sets:
+    "whole" downloads what is not on this machine yet, "look" streams its first rows instead, "here" opens only
+    what is here, without asking the Hub. Raises UsageError if there is no such source or it holds no rows of a
+    known kind, MissingError if a Hub data set cannot be had.
     """
     section = data or DataSection(source=source)
-    path = _find(source, workspace)
+    path = None if source.startswith(HUB_PREFIX) else _find(source, workspace)
     if path is None:
-        if re.fullmatch(r"[\w.-]+(/[\w.-]+)?", source) and not source.endswith(DATA_EXTENSIONS):
-            from core.data.sources.hub import hub_rows
-
-            return hub_rows(source, section)
+        name = hub_name(source)
+        if name:
+            return _hub_rows(name, section, reach)
         raise UsageError(
             "no such data source",
             where=source,
@@ -124,6 +137,37 @@ def read_rows(source: str, workspace: Path | None = None, data: DataSection | No
     if path.is_dir():
         return _folder_rows(path, section)
     return Rows([open_file(path)], [path.name])
+
+
+def hub_name(source: str) -> str:
+    """The name of the Hub data set that a source without a file of that name stands for; empty if it cannot be one."""
+    name = source.removeprefix(HUB_PREFIX)
+    known = source.startswith(HUB_PREFIX) or not (
+        source.endswith(DATA_EXTENSIONS) or source.startswith("demo/")
+    )
+    return name if known and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) else ""
+
+
+def hub_state(source: str, section: DataSection) -> tuple[str, ...]:
+    """What tells a Hub data set that was downloaded from one that was only looked at; no network."""
+    name = hub_name(source)
+    if not name:
+        return ()
+    from core.data.sources.hub import downloaded
+
+    return tuple(map(str, downloaded(name, section)))
+
+
+def _hub_rows(name: str, section: DataSection, reach: Reach) -> Rows:
+    from core.data.sources.hub import downloaded, hub_rows, kept_rows
+
+    if reach == "here":
+        return kept_rows(name, section)
+    if reach == "look" and not downloaded(name, section):
+        from core.data.sources.hub_look import look_at_hub
+
+        return look_at_hub(name, section)
+    return hub_rows(name, section)
 
 
 def _find(source: str, workspace: Path | None) -> Path | None:

@@ -19,7 +19,7 @@ from core.data.encoders import exact_encoder
 from core.data.parts import rendering_of
 from core.data.reasons import reason_of
 from core.data.rowpass import Labelled, cut_length, label_conversations
-from core.data.rows import Rows, read_rows
+from core.data.rows import Rows, hub_state, read_rows
 from core.data.templates import choose_template
 from core.data.token_bytes import token_bytes_of
 from core.data.tokenizer import Tokenizer, load_tokenizer
@@ -105,6 +105,8 @@ def show_row(
     template that cannot be used. What is wrong with the row itself is in `problem`.
     """
     rows = opened(recipe.data.source, workspace, recipe.data)
+    if number >= len(rows) and not rows.whole:
+        rows = read_rows(recipe.data.source, workspace, recipe.data)
     if not 0 <= number < len(rows):
         raise UsageError(
             f"there is no row {number}", where=recipe.data.source, fix=f"rows go from 0 to {len(rows) - 1}"
@@ -199,18 +201,26 @@ def _span_at(rendering: Rendering, span_starts: list[int], place: tuple[int, int
 
 
 @lru_cache(maxsize=4)
-def _opened_at(source: str, workspace: Path | None, config: str, split: str, _state: tuple[Any, ...]) -> Rows:
-    return read_rows(source, workspace, DataSection(source=source, config=config, split=split))
+def _opened_at(
+    source: str, workspace: Path | None, config: str, split: str, revision: str, _state: tuple[Any, ...]
+) -> Rows:
+    section = DataSection(source=source, config=config, split=split, revision=revision)
+    return read_rows(source, workspace, section, reach="look")
 
 
 def opened(source: str, workspace: Path | None, section: DataSection) -> Rows:
-    """The source's rows, opened once while its file does not change. Labels and templates play no part."""
+    """The source's rows, opened once while its file does not change. Labels and templates play no part.
+
+    Of a Hub data set that is not on this machine these are the first rows, streamed (`Rows.whole` is False).
+    """
     path = (workspace or Path.cwd()) / Path(source).expanduser()
     state: tuple[Any, ...] = ()
     if path.is_file():
         stat = path.stat()
         state = (stat.st_size, stat.st_mtime_ns)
-    return _opened_at(source, workspace, section.config, section.split, state)
+    else:
+        state = hub_state(source, section)
+    return _opened_at(source, workspace, section.config, section.split, section.revision, state)
 
 
 @lru_cache(maxsize=8)

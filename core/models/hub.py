@@ -70,8 +70,11 @@ def hub_errors(model: str = "", revision: str = "") -> Iterator[None]:
         raise in_words(error, model, revision) from None
 
 
-def in_words(error: Exception, model: str = "", revision: str = "") -> TunedeckError:
-    """The sentence for one exception of the library (or of the network or the disk below it)."""
+def in_words(error: Exception, model: str = "", revision: str = "", *, kind: str = "model") -> TunedeckError:
+    """The sentence for one exception of the library (or of the network or the disk below it).
+
+    `kind` is what the name stands for: a model or a data set.
+    """
     from huggingface_hub import errors
 
     if isinstance(error, errors.OfflineModeIsEnabled):
@@ -80,9 +83,9 @@ def in_words(error: Exception, model: str = "", revision: str = "") -> TunedeckE
         )
     if isinstance(error, errors.GatedRepoError):
         return MissingError(
-            "this model is gated and this machine has no access to it",
+            f"this {kind} is gated and this machine has no access to it",
             where=model,
-            fix=f"accept its terms at {_endpoint()}/{model}, then set HF_TOKEN (or run: hf auth login)",
+            fix=f"accept its terms at {_endpoint()}/{'datasets/' if kind == 'data set' else ''}{model}, then set HF_TOKEN (or run: hf auth login)",
         )
     if isinstance(error, errors.RevisionNotFoundError):
         return UsageError(
@@ -90,14 +93,14 @@ def in_words(error: Exception, model: str = "", revision: str = "") -> TunedeckE
         )
     if isinstance(error, errors.RepositoryNotFoundError):
         return MissingError(
-            "there is no such model on the Hub, or it is private",
+            f"there is no such {kind} on the Hub, or it is private",
             where=model,
             fix="check the name; for a private one set HF_TOKEN (or run: hf auth login)",
         )
     if isinstance(error, errors.SafetensorsParsingError):
         return TunedeckError("a weight file on the Hub is damaged: its header cannot be read", where=model)
     if isinstance(error, errors.HFValidationError):
-        return UsageError("this cannot be the name of a model", where=model, fix="write owner/name")
+        return UsageError(f"this cannot be the name of a {kind}", where=model, fix="write owner/name")
     if isinstance(error, errors.EntryNotFoundError) and isinstance(error, errors.HfHubHTTPError):
         return TunedeckError(f"a file is missing on the Hub: {_clean(error)}", where=model)
     if isinstance(error, errors.HfHubHTTPError):

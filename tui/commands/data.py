@@ -62,7 +62,7 @@ def show(
     Example: tunedeck show recipe.toml --row 3 --ids
     """
     from core.data.compare import compare_rows, under
-    from core.data.view import show_row
+    from core.data.view import opened, show_row
     from core.models.sources import locate
     from tui.commands.shown import comparison_lines, shown_lines
 
@@ -79,6 +79,9 @@ def show(
     workspace = workspace_of(ctx)
     folder = locate(chosen.model.source, chosen.model.revision, workspace).folder
     shown = show_row(chosen, folder, row, workspace=workspace.root)
+    rows = opened(chosen.data.source, workspace.root, chosen.data)
+    if not rows.whole:
+        say("\n".join(rows.notes))
     other = None
     if compare is not None:
         other = show_row(under(chosen, compare), folder, row, workspace=workspace.root)

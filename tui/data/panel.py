@@ -154,10 +154,12 @@ class DataPanel(Panel):
         self._check_soon(message.total)
 
     def _check_soon(self, rows: int) -> None:
-        """Check the set a moment after the last change, if it is small enough to be checked unasked."""
+        """Check the set a moment after the last change, if it is here and small enough to be checked unasked."""
         if self._check_timer is not None:
             self._check_timer.stop()
-        if rows <= CHECKED_UNASKED_ROWS:
+        if not self.rows.whole:
+            self.checking = f"the first {rows:,} rows, streamed; ctrl+r downloads and checks the set"
+        elif rows <= CHECKED_UNASKED_ROWS:
             self._check_timer = self.set_timer(CHECK_AFTER_SECONDS, self.action_check)
         else:
             self.checking = f"{rows:,} rows; ctrl+r checks them"

@@ -74,6 +74,7 @@ class RowsTab(Vertical):
         self.deck = deck
         self.view: View = "tokens"
         self.row: ShownRow | None = None
+        self.whole = True  # False: the first rows of a Hub data set that is not on this machine
         self.report: CheckReport | None = None
         self.finding: Finding | None = None
         self.compared = ""
@@ -193,6 +194,7 @@ class RowsTab(Vertical):
 
     def _show_glances(self, glances: Glances) -> None:
         rows = self.query_one(RowList)
+        self.whole = glances.whole
         if glances.total != rows.total:
             rows.open(glances.total)
             self.post_message(self.Opened(glances.total))
