@@ -1,4 +1,4 @@
-"""Conversation to text, through transformers' own chat template renderer, with limits.
+"""Conversation to text, as transformers renders chat templates, with limits.
 
 The compiled template and its marker tracker belong to one `Renderer`; use a renderer from one thread at a
 time (transformers shares one tracker per template text in the whole process, which mixes spans up between
@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from core.data.sandbox import Sandbox, Spans
 from core.data.templates import Template
 from core.data.tokenizer import Tokenizer
 from core.data.types import Conversation, Message
@@ -24,8 +25,6 @@ LARGEST_TEXT = 64 << 20  # characters of one rendering
 
 _LARGEST_POWER = 64
 _MOST_SLOW_ROWS = 3  # then the template is at fault, not the row
-
-Spans = tuple[tuple[int, int], ...]
 
 # transformers copies a message's reasoning between the names that templates read, in this order.
 _REASONING_NAMES = ("reasoning_content", "thinking", "reasoning")
@@ -72,18 +71,16 @@ class Renderer:
     ) -> tuple[str, Spans]:
         """The text and the character spans that the template's generation markers enclose."""
         template = self._compiled_for(tools)
-        blocks: list[str] = []
-        spans: list[tuple[int, int]] = []
         try:
             _WATCH.begin()
-            with template.environment.activate_tracker(blocks, spans):
-                for block in template.generate(self._context(messages, tools, kwargs, False)):
-                    blocks.append(block)
+            text, spans = template.environment.render_marked(
+                template, self._context(messages, tools, kwargs, False)
+            )
         except Exception as error:
             raise _refusal(error) from None
         finally:
             _WATCH.end()
-        return _small_enough("".join(blocks)), tuple(spans)
+        return _small_enough(text), spans
 
     def _compiled_for(self, tools: list[Any] | None) -> Any:
         return self._with_tools if tools else self._plain
@@ -124,14 +121,13 @@ def template_message(message: Message) -> dict[str, Any]:
 
 
 def _compiled(text: str) -> Any:
-    """A template in transformers' sandbox. Not their cached one: its marker tracker is shared."""
+    """A template in a sandbox of its own."""
     import jinja2
-    from transformers.utils.chat_template_utils import _cached_compile_jinja_template
 
-    environment = _cached_compile_jinja_template("").environment
+    environment = Sandbox()
     # A template that multiplies a text by a billion would take the machine's memory, sandbox or not.
     environment.intercepted_binops = frozenset({"*", "**"})
-    environment.binop_table = {**environment.binop_table, "*": _times, "**": _power}
+    environment.binop_table |= {"*": _times, "**": _power}
     try:
         template = environment.from_string(text)
     except jinja2.TemplateSyntaxError as error:
