@@ -16,9 +16,9 @@ from tests.tui.test_shell import toasts, until
 from tui.data.batches import BatchView, batch_lines
 from tui.data.figures import FiguresView
 from tui.data.findings import FindingList
+from tui.data.row_list import NumberedRows
 from tui.data.rows_tab import RowsTab
 from tui.widgets.bars import Bar
-from tui.widgets.row_list import RowList
 from tui.widgets.text_view import TextView, wrapped
 from tui.widgets.token_view import TokenView
 
@@ -140,7 +140,7 @@ async def test_findings_lead_to_their_rows(app) -> None:
         assert findings.finding.code == "tools-ignored"
         assert "Fix: choose a data.template with tool support" in app.query_one("#finding", TextView).text
         await pilot.press("enter")
-        rows = app.query_one(RowList)
+        rows = app.query_one(NumberedRows)
         assert rows.count == 3 and rows.number == 30
         await until(pilot, lambda: app.panel.rows.row.row == 30)
         await pilot.press("n")
@@ -175,7 +175,7 @@ async def test_another_mode_beside_this_one(app) -> None:
 async def test_rows_are_found_sorted_and_reached_by_number(app) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await drawn(pilot)
-        rows = app.query_one(RowList)
+        rows = app.query_one(NumberedRows)
         await pilot.press("slash", *"rabbit", "enter")
         await until(pilot, lambda: rows.count < 49)
         assert rows.number == 3

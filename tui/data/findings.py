@@ -4,43 +4,32 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from rich.segment import Segment
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.message import Message
-from textual.strip import Strip
-from textual.widget import Widget
 
 from core.data.types import Finding
 from tui.data.lines import finding_lines
-from tui.widgets.layers import layered
-from tui.widgets.row_list import MARKS
+from tui.widgets.line_list import POINTER, LineList, Pieces
+from tui.widgets.marks import SEVERITIES
 from tui.widgets.text import fit
 from tui.widgets.text_view import TextView
 
 
-class FindingList(Widget, can_focus=True):
+class FindingList(LineList):
     """One line per finding."""
 
+    TITLE = "The findings"
     HELP = "Enter shows only the rows of this finding. ✗ is an error, ! a warning, · a note."
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"cursor", "error", "warning", "note"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"error", "warning", "note"}
     DEFAULT_CSS = """
-    FindingList { width: 36; height: 1fr; }
-    FindingList .cursor { background: $panel; text-style: bold; }
-    FindingList:focus .cursor { background: $block-cursor-background; color: $block-cursor-foreground; }
+    FindingList { width: 36; }
     FindingList .error { color: $text-error; text-style: bold; }
     FindingList .warning { color: $text-warning; }
     FindingList .note { color: $foreground 60%; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j", "move(1)", "down", show=False),
-        Binding("up,k", "move(-1)", "up", show=False),
-        Binding("g,home", "move(-1000)", "first", show=False),
-        Binding("G,end", "move(1000)", "last", show=False),
-        Binding("enter", "choose", "only its rows"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "choose", "only its rows")]
 
     class Moved(Message):
         """Another finding is under the cursor."""
@@ -55,49 +44,37 @@ class FindingList(Widget, can_focus=True):
     def __init__(self) -> None:
         super().__init__()
         self.findings: tuple[Finding, ...] = ()
-        self.place = 0
-        self._first = 0
 
     def show(self, findings: tuple[Finding, ...]) -> None:
+        """Show these; the cursor stays on the finding with the same code."""
+        before = self.finding
         self.findings = findings
-        self.action_move(0)
+        codes = [finding.code for finding in findings]
+        self.cursor = codes.index(before.code) if before is not None and before.code in codes else 0
+        self.redraw()
+        self.moved()
+
+    @property
+    def count(self) -> int:
+        return len(self.findings)
 
     @property
     def finding(self) -> Finding | None:
-        return self.findings[self.place] if self.place < len(self.findings) else None
+        return self.findings[self.cursor] if self.cursor < len(self.findings) else None
 
-    def action_move(self, lines: int) -> None:
-        self.place = min(max(self.place + lines, 0), max(len(self.findings) - 1, 0))
-        height = max(self.size.height, 1)
-        self._first = min(max(self._first, self.place - height + 1), self.place)
-        self.refresh()
+    def moved(self) -> None:
         if self.finding is not None:
             self.post_message(self.Moved(self.finding))
 
-    def action_choose(self) -> None:
-        if self.finding is not None:
-            self.post_message(self.Chosen(self.finding))
+    def chosen(self) -> None:
+        self.post_message(self.Chosen(self.findings[self.cursor]))
 
-    def on_click(self, event: events.Click) -> None:
-        self.action_move(self._first + event.y - self.place)
-
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        event.stop()
-        self.action_move(1)
-
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        event.stop()
-        self.action_move(-1)
-
-    def render_line(self, y: int) -> Strip:
-        place, width = self._first + y, self.size.width
-        if place >= len(self.findings):
-            return Strip.blank(width, self.rich_style)
-        finding = self.findings[place]
+    def pieces(self, place: int, pointed: bool) -> Pieces:
+        finding, width = self.findings[place], self.size.width
         count = f"{finding.count:,}" if finding.rows else "set"
-        style = layered(self, finding.severity, *(("cursor",) if place == self.place else ()))
-        text = f"{MARKS[finding.severity]} {fit(finding.code, width - 10)} {count:>6} "
-        return Strip([Segment(fit(text, width), style)])
+        start = f"{POINTER if pointed else ' '}{SEVERITIES[finding.severity]}"
+        text = f"{start} {fit(finding.code, width - 11)} {count:>6} "
+        return ((fit(text, width), finding.severity + (" cursor" if pointed else "")),)
 
 
 class FindingsView(Horizontal):

@@ -7,7 +7,7 @@ import json
 from core.data.check import CheckReport
 from core.data.types import IGNORED, Finding, Token
 from core.data.view import ShownRow
-from tui.widgets.row_list import MARKS
+from tui.widgets.marks import SEVERITIES
 from tui.widgets.text import visible
 from tui.widgets.text_view import Line
 
@@ -48,7 +48,7 @@ def finding_lines(finding: Finding) -> list[Line]:
     """Cause, fix and rows of one finding."""
     count = f"{finding.count:,} rows" if finding.rows else "the whole set"
     lines: list[Line] = [
-        (f"{MARKS[finding.severity]} {finding.code}", _STYLES[finding.severity]),
+        (f"{SEVERITIES[finding.severity]} {finding.code}", _STYLES[finding.severity]),
         (f"{finding.severity}, {count}", "muted"),
         ("", ""),
         (finding.cause, ""),

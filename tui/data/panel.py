@@ -17,12 +17,13 @@ from tui.data.batches import BatchView
 from tui.data.checker import Checker
 from tui.data.figures import FiguresView
 from tui.data.findings import FindingList, FindingsView
+from tui.data.row_list import NumberedRows
 from tui.data.rows_tab import SORTS, RowsTab
 from tui.deck import Deck
 from tui.messages import RecipeChanged
 from tui.panel import Command, Panel
 from tui.widgets.bars import Bar, Part
-from tui.widgets.row_list import MARKS, RowList
+from tui.widgets.marks import SEVERITIES
 from tui.widgets.text import cut, visible
 
 Tab = Literal["rows", "findings", "figures", "batch"]
@@ -89,7 +90,7 @@ class DataPanel(Panel):
 
     def focus_main(self) -> None:
         mains: dict[Tab, type[Widget]] = {
-            "rows": RowList,
+            "rows": NumberedRows,
             "findings": FindingList,
             "figures": FiguresView,
             "batch": BatchView,
@@ -109,7 +110,7 @@ class DataPanel(Panel):
             self.rows.open_source()
         elif before.data != after.data or before.training.seed != after.training.seed:
             self.rows.relabel()
-            self._check_soon(self.rows.query_one(RowList).total)
+            self._check_soon(self.rows.query_one(NumberedRows).total)
         self._show_bar()
 
     # Tabs
@@ -230,7 +231,7 @@ class DataPanel(Panel):
         if report is None:
             return ""
         counts = {
-            mark: sum(item.severity == name for item in report.findings) for name, mark in MARKS.items()
+            mark: sum(item.severity == name for item in report.findings) for name, mark in SEVERITIES.items()
         }
         return "".join(f" {mark}{count}" for mark, count in counts.items() if count)
 

@@ -18,10 +18,10 @@ from core.data.types import Finding
 from core.data.view import ShownRow
 from tui.commands.shown import comparison_lines
 from tui.data.lines import conversation_lines, inspector_lines, raw_lines
+from tui.data.row_list import NumberedRows
 from tui.deck import Deck
 from tui.messages import JobFailed, JobResult
 from tui.widgets.bars import Bar, Part
-from tui.widgets.row_list import RowList
 from tui.widgets.text import cut, visible
 from tui.widgets.text_view import Line, TextView
 from tui.widgets.token_view import TokenView
@@ -45,8 +45,8 @@ class RowsTab(Vertical):
     RowsTab #ask.open { display: block; }
     .-wide RowsTab #text, .-widest RowsTab #text { max-height: 45%; border-top: solid $panel; }
     .-wide RowsTab #views.whole #text, .-widest RowsTab #views.whole #text { max-height: 100%; border: none; }
-    .-wide RowsTab RowList, .-widest RowsTab RowList { width: 46; }
-    .-widest RowsTab RowList { width: 70; }
+    .-wide RowsTab NumberedRows, .-widest RowsTab NumberedRows { width: 46; }
+    .-widest RowsTab NumberedRows { width: 70; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("v", "view", "next view"),
@@ -87,7 +87,7 @@ class RowsTab(Vertical):
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="both"):
-            yield RowList()
+            yield NumberedRows()
             with Vertical(id="views"):
                 yield TokenView()
                 yield TextView(id="text")
@@ -99,7 +99,7 @@ class RowsTab(Vertical):
     def open_source(self) -> None:
         """Look at the recipe's source from its first row on."""
         self.report, self.finding, self.choice, self.order = None, None, "", SORTS[0]
-        rows = self.query_one(RowList)
+        rows = self.query_one(NumberedRows)
         rows.mark({})
         rows.set_order(None)
         rows.open(0)
@@ -110,29 +110,29 @@ class RowsTab(Vertical):
 
     def relabel(self) -> None:
         """The same rows under another mode, template or length: the row in view first."""
-        rows = self.query_one(RowList)
+        rows = self.query_one(NumberedRows)
         self._want_row(rows.number or 0, again=True)
         rows.forget()
 
     def put_report(self, report: CheckReport) -> None:
         """What the check found, marked on the rows."""
         self.report, self.finding = report, None
-        self.query_one(RowList).mark(_gravest(report))
+        self.query_one(NumberedRows).mark(_gravest(report))
         self._inspect()
 
     def list_only(self, numbers: np.ndarray, why: str, finding: Finding | None = None) -> None:
         """Only these rows, in this order."""
         self.choice, self.order = why, SORTS[0]
         self.finding = finding or self.finding
-        self.query_one(RowList).set_order(numbers)
+        self.query_one(NumberedRows).set_order(numbers)
         self.post_message(self.Changed())
 
     # Rows from the workshop
 
-    def on_row_list_moved(self, message: RowList.Moved) -> None:
+    def on_numbered_rows_moved(self, message: NumberedRows.Moved) -> None:
         self._want_row(message.number)
 
-    def on_row_list_wanted(self, message: RowList.Wanted) -> None:
+    def on_numbered_rows_wanted(self, message: NumberedRows.Wanted) -> None:
         self._want_glances(message.numbers)
 
     def _want_row(self, number: int, *, again: bool = False) -> None:
@@ -193,7 +193,7 @@ class RowsTab(Vertical):
             self._ask_comparison()
 
     def _show_glances(self, glances: Glances) -> None:
-        rows = self.query_one(RowList)
+        rows = self.query_one(NumberedRows)
         self.whole = glances.whole
         if glances.total != rows.total:
             rows.open(glances.total)
@@ -256,12 +256,12 @@ class RowsTab(Vertical):
             self._show_view()
         elif self.choice or self.order != SORTS[0]:
             self._list_all()
-        self.query_one(RowList).focus()
+        self.query_one(NumberedRows).focus()
         self.post_message(self.Changed())
 
     def _list_all(self) -> None:
         self.choice, self.order = "", SORTS[0]
-        self.query_one(RowList).set_order(None)
+        self.query_one(NumberedRows).set_order(None)
 
     # Side by side
 
@@ -314,11 +314,11 @@ class RowsTab(Vertical):
         ask = self.query_one("#ask", Input)
         ask.remove_class("open")
         ask.disabled = True
-        self.query_one(RowList).focus()
+        self.query_one(NumberedRows).focus()
 
     def go_to(self, number: int) -> None:
         """Put the cursor on a row, listing all rows again if it is not among those listed."""
-        rows = self.query_one(RowList)
+        rows = self.query_one(NumberedRows)
         if not 0 <= number < rows.total:
             self._refuse(f"rows go from 0 to {rows.total - 1:,}")
         elif not rows.go_to(number):
@@ -344,7 +344,7 @@ class RowsTab(Vertical):
             ],
         }
         self.choice, self.order = "", after
-        self.query_one(RowList).set_order(orders[after]() if after in orders else None)
+        self.query_one(NumberedRows).set_order(orders[after]() if after in orders else None)
         self.post_message(self.Changed())
 
     def action_next_finding(self, step: int) -> None:
@@ -352,7 +352,7 @@ class RowsTab(Vertical):
             self._refuse("the set has not been checked yet")
             return
         rows = self.finding.rows if self.finding else tuple(sorted(_gravest(self.report)))
-        here = self.query_one(RowList).number or 0
+        here = self.query_one(NumberedRows).number or 0
         wanted = (
             [row for row in rows if row > here] if step > 0 else [row for row in reversed(rows) if row < here]
         )

@@ -1,4 +1,4 @@
-"""How the state of a run looks: a mark, a word and a style, so that no meaning hangs on hue."""
+"""How the state of a run and the severity of a finding look: a mark and a word, so that no meaning hangs on hue."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ STATES: dict[str, tuple[str, str]] = {
     "out_of_memory": ("✗", "bad"),
     "lost": ("?", "bad"),
 }
+
+SEVERITIES = {"error": "✗", "warning": "!", "note": "·"}
 
 
 def mark(state: str) -> str:

@@ -43,6 +43,7 @@ class TokenView(Widget, can_focus=True):
     TokenView .special { color: $accent; }
     TokenView .cut { color: $foreground 50%; text-style: strike; }
     TokenView .cursor { color: $block-cursor-foreground; background: $block-cursor-background; }
+    TokenView:nocolor .cursor { color: $foreground; background: $surface; text-style: reverse; }
     TokenView .ids { color: $foreground 60%; }
     TokenView .muted { color: $foreground 60%; text-style: italic; }
     TokenView .user { color: $primary; }
