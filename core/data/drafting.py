@@ -154,12 +154,6 @@ def _encodable(draft: Draft) -> Draft:
 
 
 def _tokens(conversation: Conversation, loss: Loss) -> Draft:
-    labels = conversation.labels or conversation.input_ids
-    if len(labels) != len(conversation.input_ids):
-        return Draft(
-            conversation.row,
-            loss,
-            code="labels-length",
-            problem=f"{len(conversation.input_ids)} ids and {len(labels)} labels",
-        )
-    return Draft(conversation.row, loss, ids=conversation.input_ids, labels=labels, source="tokens")
+    return Draft(
+        conversation.row, loss, ids=conversation.input_ids, labels=conversation.labels, source="tokens"
+    )

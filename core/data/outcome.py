@@ -14,7 +14,6 @@ _FIXES = {
     "empty-rendering": "check the role names of these rows",
     "loss-on-impossible": 'use loss_on = "auto"',
     "preference-rows": "keep the chosen answer as a conversation",
-    "labels-length": "give as many labels as ids",
     "lone-surrogate": "mend the text of these rows",
 }
 _SEVERITIES: dict[str, Severity] = {"no-trained-token": "warning", "preference-rows": "error"}

@@ -16,7 +16,7 @@ _MASKED_ROLES = ("user", "system", "developer")
 def label_notes(facts: RowFacts, model: ModelFacts) -> Iterator[Note]:
     """Notes on the labels before truncation, and on what truncation takes from them."""
     if facts.draft.source == "tokens":
-        yield from _given(facts)
+        yield from _given(facts, model)
     elif facts.has_places:
         if facts.conversation.messages:
             yield from _turn_ends(facts, model)
@@ -27,9 +27,13 @@ def label_notes(facts: RowFacts, model: ModelFacts) -> Iterator[Note]:
     yield from _cut(facts, model)
 
 
-def _given(facts: RowFacts) -> Iterator[Note]:
+def _given(facts: RowFacts, model: ModelFacts) -> Iterator[Note]:
     """Labels that came with the row."""
     ids, labels = facts.ids, facts.labels
+    _, named, mask = facts.conversation.how.partition("labels from ")
+    asked = mask if named else f'loss_on = "{model.section.loss_on}"'
+    if len(ids) > 1 and facts.trained.all() and (named or model.section.loss_on not in ("auto", "all")):
+        yield Note("all-trained", facts.row, asked)
     if len(ids) < 4:
         return
     kept = np.flatnonzero(facts.trained)

@@ -75,9 +75,19 @@ def _pad(model: ModelFacts) -> Iterator[Note]:
         return
     if hf.pad_token_id == hf.eos_token_id:
         yield Note("pad-is-eos", WHOLE_SET)
-    limit = rows if rows is not None else model.tokenizer.vocabulary_size
-    if hf.pad_token_id >= limit:
+    limit = rows if rows is not None else _size_in_file(model.tokenizer.folder / "tokenizer.json")
+    if limit is not None and hf.pad_token_id >= limit:
         yield Note("pad-outside-vocabulary", WHOLE_SET, f"{hf.pad_token} (id {hf.pad_token_id} of {limit})")
+
+
+def _size_in_file(path: Path) -> int | None:
+    """One more than the largest id of tokenizer.json: a pad token that is loaded beyond it was invented."""
+    from tokenizers import Tokenizer as FileTokenizer
+
+    try:
+        return max(FileTokenizer.from_file(str(path)).get_vocab().values(), default=-1) + 1
+    except Exception:  # the library raises bare Exception; no file, or none that can be read
+        return None
 
 
 def _files(model: ModelFacts) -> Iterator[Note]:
