@@ -83,9 +83,9 @@ def ours(run_folder: Path, skip: int) -> Times:
     """The trainer of a run with all it does beside training: events, watch rules, requests, heartbeat."""
     from core.runs.events import EventWriter
     from core.runs.folder import Run
+    from core.train.building import build_trainer, open_session
     from core.train.controller import Controller, Heartbeat
     from core.train.reporter import Reporter
-    from core.train.session import build_trainer, open_session
     from core.train.signals import StopSignals
 
     run = Run(run_folder)

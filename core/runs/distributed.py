@@ -16,6 +16,17 @@ from core.runs.folder import Run
 # torch's launcher would end the run when a terminal closes; SIGHUP means nothing to a run.
 ELASTIC_SIGNALS = {"TORCHELASTIC_SIGNALS_TO_HANDLE": "SIGTERM,SIGINT"}
 
+# accelerate's names for the keys of its deepspeed_config in the environment of a process.
+DEEPSPEED_VARIABLES = {
+    "zero_stage": "ACCELERATE_DEEPSPEED_ZERO_STAGE",
+    "gradient_accumulation_steps": "ACCELERATE_GRADIENT_ACCUMULATION_STEPS",
+    "gradient_clipping": "ACCELERATE_GRADIENT_CLIPPING",
+    "offload_optimizer_device": "ACCELERATE_DEEPSPEED_OFFLOAD_OPTIMIZER_DEVICE",
+    "offload_param_device": "ACCELERATE_DEEPSPEED_OFFLOAD_PARAM_DEVICE",
+    "zero3_init_flag": "ACCELERATE_DEEPSPEED_ZERO3_INIT",
+    "zero3_save_16bit_model": "ACCELERATE_DEEPSPEED_ZERO3_SAVE_16BIT_MODEL",
+}
+
 
 def runs_on_cpu(recipe: Recipe, devices: tuple[Device, ...]) -> bool:
     """Whether the trainer will find no GPU."""
@@ -58,6 +69,28 @@ def accelerate_config(recipe: Recipe, *, on_cpu: bool) -> dict[str, Any] | None:
     elif strategy.startswith("zero"):
         config |= {"distributed_type": "DEEPSPEED", "deepspeed_config": _deepspeed(recipe)}
     return config
+
+
+def launcher_environment(recipe: Recipe) -> dict[str, str]:
+    """What `accelerate launch` would put into the environment of the processes, for another launcher's use.
+
+    Empty for `single`. A test compares it with accelerate's own.
+    """
+    config = accelerate_config(recipe, on_cpu=False)
+    if config is None:
+        return {}
+    environment = {"ACCELERATE_MIXED_PRECISION": config["mixed_precision"]}
+    if sharded := config.get("fsdp_config"):
+        environment["ACCELERATE_USE_FSDP"] = "true"
+        environment |= {key.upper(): _word(value) for key, value in sharded.items()}
+    if zero := config.get("deepspeed_config"):
+        environment["ACCELERATE_USE_DEEPSPEED"] = "true"
+        environment |= {DEEPSPEED_VARIABLES[key]: _word(value) for key, value in zero.items()}
+    return environment
+
+
+def _word(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _fsdp() -> dict[str, Any]:

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from core.errors import TunedeckError
-from core.recipe import Recipe
+from core.recipe import Recipe, require_here
 from core.runs.events import append_event
 from core.runs.find import living_runs
 from core.runs.folder import Run
@@ -34,6 +34,7 @@ def enqueue(
     workspace: Workspace, recipe: Recipe, *, name: str | None = None, prepared: Path | None = None
 ) -> Run:
     """Make a run folder that waits for its turn, and see to it that a runner owns the queue."""
+    require_here(recipe)
     run = create(workspace, recipe, name=name, prepared=prepared)
     append_event(run.folder, "status", state="queued", note="")
     folder = queue_folder(workspace.runs)

@@ -40,6 +40,7 @@ def start(
     `prepared` is a folder that `prepare` made of this very recipe; without it the rows are prepared now
     (which the cache makes quick if they were before). Raises TunedeckError; nothing is left behind then.
     """
+    require_here(recipe)
     run = create(workspace, recipe, name=name, prepared=prepared, progress=progress)
     launch(run)
     return run
@@ -53,8 +54,7 @@ def create(
     prepared: Path | None = None,
     progress: Progress | None = None,
 ) -> Run:
-    """As `start`, without the trainer: a run folder that `launch` can start."""
-    require_here(recipe)
+    """As `start`, without the trainer: a run folder that `launch` can start, here or on another machine."""
     require_known_names(recipe)
     model = locate(recipe.model.source, recipe.model.revision, workspace)
     if model.kind == "config":

@@ -7,11 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import MissingError, TunedeckError
 from core.models.four_bit import keep_layout
+from core.models.sources import locate
 from core.models.weight_files import refuse_pickles
 from core.recipe import Recipe
+from core.workspace import Workspace
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def model_here(named: dict[str, Any], workspace: Path) -> Path:
+    """The folder of the model that `run.json` names. On another machine it may lie elsewhere.
+
+    Raises MissingError or UsageError for a model that this machine does not have.
+    """
+    folder = Path(named["folder"])
+    if folder.exists():
+        return folder
+    return locate(named["source"], named.get("revision") or "main", Workspace(workspace)).folder
 
 
 def load_tokenizer(folder: Path, recipe: Recipe) -> PreTrainedTokenizerBase:

@@ -125,7 +125,7 @@ def make_run(workspace: Workspace, tiny_model: Path) -> Iterator[MakeRun]:
 def make_trainer(make_run: MakeRun) -> Callable[..., Any]:
     """`make_trainer("tuner.method=dora")` builds the real trainer of a run in this very process."""
     from core.runs.events import EventWriter
-    from core.train.session import build_trainer, open_session
+    from core.train.building import build_trainer, open_session
     from core.train.signals import StopSignals
 
     def make(*changes: str, **options: Any) -> Any:

@@ -42,7 +42,8 @@ def test_a_method_trains_and_loads_again(
 
     from core.models.architecture_of import read_model
     from core.models.targets import trainable_parameters
-    from core.train.session import open_session, save_result
+    from core.train.building import open_session
+    from core.train.result import save_result
     from core.train.tuner import counts
 
     trainer = make_trainer(*METHODS[method], "training.max_steps=2", "training.warmup=0.0")
