@@ -10,13 +10,18 @@ from core.memory.devices import read_devices, room_for
 from core.memory.fit import Lever, case, levers
 from core.memory.setting import Lengths
 from core.models.architecture_of import read_model
-from core.recipe import with_changes
+from core.recipe import Recipe, differences, with_changes
 from core.runs.folder import Run
 from core.runs.start import start
 from core.workspace import Workspace
 
 # A change of these keeps the prepared rows as they are.
-DATA_SECTIONS = ("data.", "model.source", "model.revision")
+DATA_SECTIONS = (
+    "data.",
+    "model.source",
+    "model.revision",
+    "training.seed",
+)  # the seed draws the held-out rows
 
 
 def levers_of(run: Run) -> tuple[Lever, ...]:
@@ -42,11 +47,15 @@ def again_with(workspace: Workspace, run: Run, changes: dict[str, Any]) -> Run:
     The prepared rows are used again where the change does not touch them.
     """
     recipe = with_changes(run.read_recipe(), changes)
-    untouched = not any(key.startswith(DATA_SECTIONS) for key in changes)
-    prepared = run.data if untouched and (run.data / "report.json").exists() else None
-    return start(workspace, recipe, name=_name_of(run), prepared=prepared)
+    return start(workspace, recipe, name=name_of(run), prepared=rows_for(run, recipe))
 
 
-def _name_of(run: Run) -> str:
+def rows_for(run: Run, recipe: Recipe) -> Path | None:
+    """The run's prepared rows, if they are those of this recipe too; None if it has others, or none."""
+    touched = any(key.startswith(DATA_SECTIONS) for key in differences(run.read_recipe(), recipe))
+    return None if touched or not (run.data / "report.json").exists() else run.data
+
+
+def name_of(run: Run) -> str:
     """The run's own short name: its id without date and time."""
     return run.id.split("-", 2)[2] if run.id.count("-") >= 2 else run.id

@@ -6,7 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+from tui.commands import launch_files
 from tui.commands.chat import Named
+from tui.commands.export_words import ExportGroup
 from tui.commands.options import AsJson, print_json, say, workspace_of
 
 Out = Annotated[
@@ -20,7 +22,10 @@ def add_to(app: typer.Typer) -> None:
     app.command("merge")(merge)
     app.command("combine")(combine)
     exports = typer.Typer(
-        help="Take the result away in another form.", rich_markup_mode=None, no_args_is_help=True
+        cls=ExportGroup,
+        help="Take the result away in another form: export KIND RUN, or export RUN --to KIND.",
+        rich_markup_mode=None,
+        no_args_is_help=True,
     )
     exports.command("adapter")(adapter)
     exports.command("gguf")(gguf)
@@ -28,6 +33,7 @@ def add_to(app: typer.Typer) -> None:
     exports.command("serve")(serve)
     exports.command("script")(script)
     exports.command("hub")(hub)
+    launch_files.add_to(exports)
     app.add_typer(exports, name="export")
 
 
