@@ -39,15 +39,24 @@ def outside_figures(
 
 
 def nvidia_smi_band(
-    setting: Setting, peak: int, outside: int, others: int, total: int | None
+    setting: Setting,
+    peak: int,
+    outside: int,
+    others: int,
+    total: int | None,
+    reserve_share: float | None = None,
 ) -> tuple[int, int]:
     """Expected device reading, low and high: never a criterion for fitting.
 
     The allocator keeps freed blocks, so the reading lies above the peak by a factor; on small peaks the
-    context is the larger part. Capped at the card.
+    context is the larger part. `reserve_share`, measured here, takes the place of the published factors: half and
+    one and a half times of it. Capped at the card.
     """
     if setting.device == "cpu":
         return peak + outside, round(peak * 1.1) + outside
+    if reserve_share is not None:
+        low, high = (others + round(peak * (1 + reserve_share * part)) + outside for part in (0.5, 1.5))
+        return (min(low, total), min(high, total)) if total else (low, high)
     if setting.loss.kind in ("logits", "fused cross-entropy"):
         case = "logits"
     elif setting.quantization != "none":

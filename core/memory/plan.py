@@ -117,7 +117,7 @@ def plan_of(
         phases=phases,
         static=tuple(static_figures(setting, architecture)),
         outside=outside,
-        nvidia_smi_bytes=nvidia_smi_band(setting, peak, beside, room.others, room.total),
+        nvidia_smi_bytes=nvidia_smi_band(setting, peak, beside, room.others, room.total, room.reserve_share),
         verdict=verdict_of(peak, beside, room.available, reserve),
         limit_bytes=usable(beside, room.available, reserve),
         notes=notes,

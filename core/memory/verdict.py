@@ -22,7 +22,9 @@ class Room:
     """The memory a run may use on one device. `available` is free now: total less what others hold.
 
     `available` None: nothing could be read and nothing was named, so the verdict is unknown.
-    `context` is the measured size of a process outside the allocator, None until measured.
+    `context` is the measured size of a process outside the allocator, None until measured; `reserve_share` what the
+    allocator was measured to keep beyond what it gave out. The reserve moves the expected reading, never the
+    verdict: the allocator gives its blocks back before it fails.
     """
 
     device: Literal["cuda", "cpu"] = "cuda"
@@ -30,6 +32,7 @@ class Room:
     total: int | None = None
     available: int | None = None
     context: int | None = None
+    reserve_share: float | None = None
 
     @property
     def others(self) -> int:

@@ -19,7 +19,9 @@ between the trainer, which writes, and everything that watches, which only reads
 | control     | request, id, done                                                                         |
 | error       | what, fix, type                                                                           |
 | end         | state ("done", "stopped", "failed", "out_of_memory"), step, steps, loss, eval_loss,       |
-|             | peak_allocated_bytes, planned_peak_bytes, seconds                                         |
+|             | peak_allocated_bytes, planned_peak_bytes, seconds, phases {load, forward, backward,       |
+|             | optimizer, evaluation, checkpoint: {peak_allocated_bytes, peak_reserved_bytes,            |
+|             | reserved_bytes, device_used_bytes, peak_rss_bytes}}                                       |
 
 A number that is not finite is written as null: NaN is not JSON.
 """

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import TunedeckError
+from core.memory.calibration import Taught
 from core.memory.cards import card_named
 from core.memory.pace import Pace, pace
 from core.memory.plan import Plan
@@ -22,7 +23,8 @@ from core.workspace import Workspace
 class Evidence:
     """One run's plan and its measured peak. On a GPU torch's peak, on a host the process's resident peak.
 
-    `outside_bytes` is what the device held beside the allocator's reserve, None where it was not read.
+    `outside_bytes` is what the device held beside the allocator's reserve, `reserved_bytes` the allocator's own
+    peak; None where it was not read. `phases` sets plan beside measurement for every phase, see `versus`.
     """
 
     run: str
@@ -32,6 +34,14 @@ class Evidence:
     measured_bytes: int
     phase: str
     outside_bytes: int | None
+    reserved_bytes: int | None = None
+    phases: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def taught(self) -> Taught:
+        """What this run says of its device: bytes beside the allocator, and its reserve over what was allocated."""
+        share = self.reserved_bytes / self.measured_bytes - 1 if self.reserved_bytes else None
+        return Taught(self.device, self.run, self.outside_bytes, share)
 
     @property
     def error(self) -> float:
@@ -39,7 +49,8 @@ class Evidence:
         return self.planned_bytes / self.measured_bytes - 1
 
     def to_json(self) -> dict[str, Any]:
-        return {**{name: getattr(self, name) for name in self.__dataclass_fields__}, "error": self.error}
+        found = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return {**found, "phases": list(self.phases), "error": self.error}
 
 
 def history(workspace: Workspace) -> tuple[Evidence, ...]:
@@ -89,6 +100,46 @@ def pace_of(
     )  # fmt: skip
 
 
+# Phases that the trainer measures, and the plan's phases that fall into them.
+MATCHES = (
+    ("load", ("load",), ("load",)),
+    ("forward and backward", ("forward", "backward"), ("loss", "block", "end_bwd")),
+    ("optimizer", ("optimizer",), ("step",)),
+    ("evaluation", ("evaluation",), ("eval",)),
+)
+
+
+def versus(plan: dict[str, Any], measured: dict[str, Any]) -> list[dict[str, Any]]:
+    """Plan beside measurement by phase: `phase`, `planned_bytes`, `measured_bytes`, `meter`, `error`.
+
+    `plan` is the run's plan.json, `measured` the phases of its summary. `meter` says what was measured: torch's
+    allocated peak, or on a host the resident size of the process, which the plan's bytes outside are added to.
+    """
+    rows: list[dict[str, Any]] = []
+    planned = plan.get("phases")
+    if not isinstance(planned, dict) or not isinstance(measured, dict):
+        return rows
+    outside = int(plan.get("outside_bytes") or 0)
+    for name, ours, theirs in MATCHES:
+        sums = [sum(planned[one].values()) for one in theirs if planned.get(one)]
+        found = [measured[one] for one in ours if isinstance(measured.get(one), dict)]
+        for key, meter, beside in (
+            ("peak_allocated_bytes", "allocated", 0),
+            ("peak_rss_bytes", "resident", outside),
+        ):
+            values = [one[key] for one in found if isinstance(one.get(key), int) and one[key] > 0]
+            if sums and values:
+                bytes_planned, bytes_measured = max(sums) + beside, max(values)
+                rows.append(
+                    {
+                        "phase": name, "planned_bytes": bytes_planned, "measured_bytes": bytes_measured,
+                        "meter": meter, "error": bytes_planned / bytes_measured - 1,
+                    }
+                )  # fmt: skip
+                break
+    return rows
+
+
 def _evidence(run: Run) -> Evidence | None:
     plan, summary = run.read_json(run.plan), run.read_json(run.summary)
     peak = plan.get("peak_allocated_bytes")
@@ -96,12 +147,25 @@ def _evidence(run: Run) -> Evidence | None:
         return None
     device, phase = str(plan.get("device", "")), str(plan.get("peak_phase", ""))
     allocated, resident = summary.get("peak_allocated_bytes"), summary.get("peak_rss_bytes")
+    phases = tuple(versus(plan, summary.get("phases") or {}))
     if isinstance(allocated, int) and allocated > 0:
-        used, reserved = summary.get("device_used_bytes"), summary.get("peak_reserved_bytes")
-        others = int(plan.get("others_bytes") or 0)
-        beside = used - reserved - others if isinstance(used, int) and isinstance(reserved, int) else None
-        return Evidence(run.id, device, "cuda", peak, allocated, phase, beside)
+        reserved = summary.get("peak_reserved_bytes")
+        beside = _beside_the_allocator(summary, int(plan.get("others_bytes") or 0))
+        return Evidence(run.id, device, "cuda", peak, allocated, phase, beside, reserved, phases)
     if isinstance(resident, int) and resident > 0:
         outside = int(plan.get("outside_bytes") or 0)
-        return Evidence(run.id, device, "cpu", peak + outside, resident, phase, resident - peak)
+        return Evidence(run.id, device, "cpu", peak + outside, resident, phase, resident - peak, None, phases)
     return None
+
+
+def _beside_the_allocator(summary: dict[str, Any], others: int) -> int | None:
+    """The device's reading less the allocator's reserve at the same moment, at the fullest of the phases."""
+    found = [
+        one["device_used_bytes"] - one["reserved_bytes"] - others
+        for one in (summary.get("phases") or {}).values()
+        if isinstance(one.get("device_used_bytes"), int) and isinstance(one.get("reserved_bytes"), int)
+    ]
+    if found:
+        return int(max(found))
+    used, reserved = summary.get("device_used_bytes"), summary.get("peak_reserved_bytes")
+    return used - reserved - others if isinstance(used, int) and isinstance(reserved, int) else None

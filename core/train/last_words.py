@@ -19,7 +19,12 @@ from core.train.reporter import Reporter
 
 def last_figures(reporter: Reporter | None, started: float) -> dict[str, Any]:
     """What the last event says of a run, also of one that failed early."""
-    figures: dict[str, Any] = {"seconds": round(time.monotonic() - started, 2), **measure.of_the_run()}
+    measure.METER.leave()  # a run that ended in the middle of a phase knows in which
+    figures: dict[str, Any] = {
+        "seconds": round(time.monotonic() - started, 2),
+        **measure.of_the_run(),
+        "phases": measure.METER.found,
+    }
     if reporter is not None:
         state = reporter.trainer.state
         figures |= {

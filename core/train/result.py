@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import Any
 
+from core.runs.evidence import versus
 from core.train.building import Session
 from core.train.last_words import last_figures
 from core.train.reporter import Reporter
@@ -67,6 +68,7 @@ def finish(session: Session, reporter: Reporter, state: str, note: str) -> None:
                 "trained_tokens": int(trainer.trained_tokens),
                 "trainable": trainable,
                 "total": total,
+                "plan_versus_measured": versus(session.run.read_json(session.run.plan), figures["phases"]),
             },
         )
     session.events.write("end", state=state, note=note, planned_peak_bytes=planned, **figures)

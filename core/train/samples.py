@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from core.train.measure import METER
 from core.train.reporter import Reporter
 from core.train.trainer import RunTrainer
 
@@ -53,9 +54,11 @@ class Samples(TrainerCallback):
         ).to(self.trainer.args.device)
         model: Any = self.trainer.model
         model.eval()
+        METER.enter("evaluation")
         try:
             with torch.no_grad(), self.trainer.compute_loss_context_manager():
                 ids = model.generate(**inputs, max_new_tokens=MOST_TOKENS, do_sample=False, use_cache=True)
         finally:
+            METER.leave()
             model.train()
         return tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)

@@ -38,8 +38,11 @@ def train(run: Run, *, resume: bool, signals: StopSignals) -> int:
     reporter: Reporter | None = None
     try:
         events.write("status", state="loading", note="")
+        measure.METER.begin()
+        measure.METER.enter("load")
         session = open_session(run, events, signals, started)
         trainer = build_trainer(session)
+        measure.METER.leave()
         controller = Controller(run, events, signals, first_rank=first, resumed=resume)
         reporter = Reporter(
             events, trainer, stop_on=session.recipe.training.stop_on, stop=controller.ask_to_stop

@@ -10,11 +10,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from trl import SFTTrainer
 
 from core.errors import TunedeckError
 from core.runs.checkpoints import UNFINISHED, Checkpoint, keep, publish
 from core.runs.folder import Run
+from core.train.measure import METER
 from core.train.prompt_weight import WeightedModel, prompt_tokens
 from core.train.verify import verify_checkpoint
 
@@ -48,6 +50,21 @@ class RowCollator:
         return batch
 
 
+class OptimizerPhase(TrainerCallback):
+    """Marks the optimizer's step for the meter, in the first two steps."""
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if state.global_step < 2:
+            METER.enter("optimizer")
+
+    def on_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        METER.leave("optimizer")
+
+
 class RunTrainer(SFTTrainer):
     """SFTTrainer on prepared, labelled rows, writing into a run folder."""
 
@@ -60,6 +77,7 @@ class RunTrainer(SFTTrainer):
         self.on_checkpoint_failed: Callable[[str], None] = lambda what: None
         self.trained_tokens = torch.tensor(0)  # since the start; on the device until somebody reads it
         self.data_collator: Any = RowCollator(self.data_collator)
+        self.add_callback(OptimizerPhase())
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
@@ -84,7 +102,10 @@ class RunTrainer(SFTTrainer):
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         rows = inputs.pop(ROW, None)
-        weighted = model.training and self.prompt_loss_weight > 0  # evaluation is always of the answers
+        training = model.training
+        if training and METER.worth_measuring(self.state.global_step, inputs["input_ids"].numel()):
+            METER.enter("forward")
+        weighted = training and self.prompt_loss_weight > 0  # evaluation is always of the answers
         scored = WeightedModel(model, self.prompt_loss_weight) if weighted else model
         result = super().compute_loss(scored, inputs, return_outputs, num_items_in_batch)
         loss = result[0] if return_outputs else result
@@ -92,7 +113,21 @@ class RunTrainer(SFTTrainer):
         if model.training and not math.isfinite(loss.item()):
             batch = [] if rows is None else rows.tolist()
             raise NotFiniteLoss(self.state.global_step + 1, self._broken_rows(model, inputs, batch), batch)
+        if METER.phase == "forward":
+            METER.enter("backward")
         return result
+
+    def training_step(self, *arguments: Any, **options: Any) -> Any:
+        loss = super().training_step(*arguments, **options)
+        METER.leave("backward")
+        return loss
+
+    def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
+        METER.enter("evaluation")
+        try:
+            return super().evaluate(*arguments, **options)
+        finally:
+            METER.leave()
 
     def _broken_rows(self, model: Any, inputs: dict[str, Any], rows: list[int]) -> list[int]:
         """The rows whose own loss is not finite; none if all are, which speaks against the weights."""
@@ -128,6 +163,7 @@ class RunTrainer(SFTTrainer):
         older ones stay, and training goes on.
         """
         aside = Path(self._get_output_dir(trial)) / f"checkpoint-{self.state.global_step}"
+        METER.enter("checkpoint")
         try:
             self._save_aside(aside, model, trial)
         except (OSError, RuntimeError, TunedeckError, SafetensorError) as error:
@@ -135,6 +171,8 @@ class RunTrainer(SFTTrainer):
                 raise
             shutil.rmtree(aside, ignore_errors=True)
             self.on_checkpoint_failed(str(error))
+        finally:
+            METER.leave()
 
     def _save_aside(self, aside: Path, model: Any, trial: Any) -> None:
         step = self.state.global_step

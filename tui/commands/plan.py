@@ -130,12 +130,9 @@ def _print_history(workspace: Workspace, as_json: bool) -> None:
     from tui.commands.plan_lines import history_lines
 
     found = finished(workspace)
-    learnt = learn((one.device, one.run, one.outside_bytes) for one in found if one.outside_bytes is not None)
+    learnt = learn(one.taught for one in found)
     if as_json:
-        known = {
-            one.device: {"context_bytes": one.context_bytes, "runs": list(one.runs)}
-            for one in learnt.values()
-        }
+        known = {one.device: one.to_json() for one in learnt.values()}
         print_json({"runs": [one.to_json() for one in found], "learnt": known})
         return
     for line in history_lines(found, learnt):

@@ -115,17 +115,29 @@ def history_lines(found: tuple[Evidence, ...], learnt: dict[str, Learnt]) -> lis
     """One line per run, plan beside measurement, then what was learnt."""
     if not found:
         return ["no finished run here has both a plan and a measured peak"]
-    lines = [
-        f"{one.run:<40} planned {in_gib(one.planned_bytes):>10}  "
-        f"{'allocated' if one.kind == 'cuda' else 'resident'} {in_gib(one.measured_bytes):>10}  {one.error:+.1%}  {one.device}"
-        for one in found
-    ]
-    lines += [
-        f"learnt: {in_gib(one.context_bytes)} outside the allocator on {one.device}, from {len(one.runs)} runs "
-        "(tunedeck plan --forget removes it)"
-        for one in learnt.values()
-    ]
-    return lines
+    lines: list[str] = []
+    for one in found:
+        meter = "allocated" if one.kind == "cuda" else "resident"
+        lines.append(
+            f"{one.run:<40} planned {in_gib(one.planned_bytes):>10}  {meter} {in_gib(one.measured_bytes):>10}  "
+            f"{one.error:+.1%}  {one.device}"
+        )
+        lines += [
+            f"    {row['phase']:<36} planned {in_gib(row['planned_bytes']):>10}  {row['meter']} "
+            f"{in_gib(row['measured_bytes']):>10}  {row['error']:+.1%}"
+            for row in one.phases
+        ]
+    return [*lines, *(_learnt_line(one) for one in learnt.values())]
+
+
+def _learnt_line(one: Learnt) -> str:
+    parts = []
+    if one.context_bytes:
+        parts.append(f"{in_gib(one.context_bytes)} outside the allocator")
+    if one.reserve_share is not None:
+        parts.append(f"a reserve of {one.reserve_share:.0%} (it moves the expected nvidia-smi reading only)")
+    runs = "1 run" if len(one.runs) == 1 else f"{len(one.runs)} runs"
+    return f"learnt: {' and '.join(parts)} on {one.device}, from {runs} (tunedeck plan --forget removes it)"
 
 
 def pace_line(found: Pace) -> str:

@@ -37,7 +37,13 @@ def test_a_run_trains_to_its_end(make_run: MakeRun) -> None:
     files = {file.name for file in run.adapter.iterdir()}
     assert {"adapter_model.safetensors", "adapter_config.json", "tokenizer.json"} <= files
     assert "chat_template.jinja" in files and "training_args.bin" not in files
-    assert json.loads(run.summary.read_text())["state"] == "done"
+    summary = json.loads(run.summary.read_text())
+    assert summary["state"] == "done"
+    assert set(summary["phases"]) == {"load", "forward", "backward", "optimizer", "evaluation", "checkpoint"}
+    resident = [phase["peak_rss_bytes"] for phase in summary["phases"].values()]
+    assert all(value > 100e6 for value in resident) and max(resident) <= summary["peak_rss_bytes"]
+    assert all(phase["peak_allocated_bytes"] is None for phase in summary["phases"].values())
+    assert events[-1]["phases"] == summary["phases"]
     assert sorted(folder.name for folder in run.checkpoints.glob("checkpoint-*")) == [
         "checkpoint-3",
         "checkpoint-6",

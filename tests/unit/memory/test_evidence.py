@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from core.memory.calibration import calibrated, calibration_file, forget, learn, read_calibration
+from core.memory.calibration import Taught, calibrated, calibration_file, forget, learn, read_calibration
 from core.memory.plan import plan
 from core.memory.verdict import Room
 from core.recipe import Recipe, parse_recipe
-from core.runs.evidence import Measured, earlier_speed, history
+from core.runs.evidence import Measured, earlier_speed, history, versus
 from core.workspace import Workspace
 from tests.unit.memory.shapes import LLAMA_3_8B, architecture
 
@@ -52,17 +53,59 @@ def test_runs_with_plan_and_measurement_are_listed_with_their_error(tmp_path: Pa
     assert second.outside_bytes == 580 * MIB
 
 
+def test_every_phase_of_a_run_stands_beside_its_plan(tmp_path: Path) -> None:
+    planned = {
+        "peak_allocated_bytes": 20 * GIB, "peak_phase": "block", "device": "card", "others_bytes": GIB, "outside_bytes": GIB,
+        "phases": {
+            "load": {"weights": 10 * GIB}, "loss": {"weights": 10 * GIB, "loss": 5 * GIB}, "block": {"weights": 20 * GIB},
+            "end_bwd": {"weights": 12 * GIB}, "step": {"weights": 11 * GIB}, "eval": {},
+        },
+    }  # fmt: skip
+    phases: dict[str, dict[str, int | None]] = {
+        name: {
+            "peak_allocated_bytes": peak * GIB, "reserved_bytes": (peak + 1) * GIB,
+            "device_used_bytes": (peak + 2) * GIB + beside * MIB + GIB, "peak_rss_bytes": 5 * GIB,
+        }
+        for name, peak, beside in (("load", 10, 100), ("forward", 15, 400), ("backward", 16, 500), ("optimizer", 11, 450))
+    }  # fmt: skip
+    rows = versus(planned, phases)
+    assert [(row["phase"], row["planned_bytes"] // GIB, row["measured_bytes"] // GIB) for row in rows] == [
+        ("load", 10, 10), ("forward and backward", 20, 16), ("optimizer", 11, 11),
+    ]  # fmt: skip
+    assert [(row["meter"], row["error"]) for row in rows][1] == ("allocated", 0.25)
+    measured = {"peak_allocated_bytes": 16 * GIB, "peak_reserved_bytes": 20 * GIB, "phases": phases}
+    write_run(tmp_path, "20260101-000000-a", planned, measured)
+    (one,) = history(Workspace(tmp_path))
+    assert one.outside_bytes == GIB + 500 * MIB  # at the fullest phase, without the others' 1 GiB
+    assert one.taught.reserve_share == 0.25
+    on_a_host = {name: {**values, "peak_allocated_bytes": None} for name, values in phases.items()}
+    assert versus(planned, on_a_host)[0] == {
+        "phase": "load", "planned_bytes": 11 * GIB, "measured_bytes": 5 * GIB, "meter": "resident", "error": 11 / 5 - 1,
+    }  # fmt: skip
+    assert versus({}, phases) == versus(planned, {}) == []
+
+
 def test_the_median_is_learnt_shown_used_and_removed(tmp_path: Path) -> None:
     assert not forget()
     found = learn(
-        [("card", "a", 700 * MIB), ("card", "b", 500 * MIB), ("card", "c", 900 * MIB), ("card", "d", 9 * GIB)]
-    )
+        Taught("card", run, outside, share)
+        for run, outside, share in [
+            ("a", 700 * MIB, 0.2), ("b", 500 * MIB, 0.1), ("c", 900 * MIB, None), ("d", 9 * GIB, 7.0), ("e", None, 0.3),
+        ]
+    )  # fmt: skip
     assert found["card"].context_bytes == 700 * MIB
-    assert found["card"].runs == ("a", "b", "c")  # 9 GiB is no context: something else ran there
+    assert found["card"].reserve_share == 0.2
+    assert found["card"].runs == ("a", "b", "c", "e")  # 9 GiB is no context: something else ran there
     room = calibrated(Room("cuda", "card", 80 * GIB, 79 * GIB))
     assert room.context == 700 * MIB
     made = plan(Recipe(), architecture(LLAMA_3_8B), room=room)
     assert (made.outside_bytes, made.outside[0].formula) == (700 * MIB, "measured here")
+    peak, beside = made.peak_allocated_bytes, GIB + 700 * MIB  # others and this process
+    assert made.nvidia_smi_bytes == (round(peak * 1.1) + beside, round(peak * 1.3) + beside)
+    assert (
+        made.verdict
+        == plan(Recipe(), architecture(LLAMA_3_8B), room=replace(room, reserve_share=None)).verdict
+    )
     assert calibrated(Room("cuda", "another")).context is None
     assert forget()
     assert read_calibration() == {}
