@@ -66,6 +66,21 @@ def script_named(*, named: str, root: Path, out: str = "", progress: Callable[[A
     return target
 
 
+def trl_named(*, named: str, root: Path, out: str = "", progress: Callable[[Any], None]) -> Path:
+    """Write the `trl sft` configuration of the run a person named, with its rows; the path of the file."""
+    from core.export.aside import made_aside
+    from core.export.script import no_gpu
+    from core.export.trl_yaml import NAME, write_trl_folder
+    from core.runs.folder import open_run
+
+    run = open_run(Workspace(root), named)
+    target = (root / Path(out).expanduser()).absolute() if out else run.folder / "exports" / "trl"
+    progress("writing the configuration")
+    with made_aside(target) as aside:
+        write_trl_folder(run, aside, on_cpu=no_gpu(run.read_recipe()))
+    return target / NAME
+
+
 def push_named(
     *, named: str, root: Path, to: str, public: bool = False, progress: Callable[[Any], None]
 ) -> Any:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UsageError
-from core.recipe import Recipe
+from core.recipe import ADAPTER_METHODS, Recipe
 from core.runs.folder import Run
 
 HEAD = '''"""Trains what the run {run} trained, with transformers, PEFT and TRL alone.
 
-    python {name}
+    {start}
 
 The rows are the run's own: prepared, tokenised and labelled (columns input_ids and labels).
 """
@@ -43,7 +43,7 @@ trainer = SFTTrainer(
     eval_dataset=load_from_disk(EVAL_DATA) if EVAL_DATA else None,
     processing_class=tokenizer,{peft}
 )
-trainer.train()
+{cast}trainer.train()
 trainer.save_model(OUTPUT)
 '''
 
@@ -59,13 +59,13 @@ def plain_script(run: Run, *, name: str = "train.py", on_cpu: bool | None = None
         )
     identity = run.read_json(run.identity)
     data = identity["data"]
-    on_cpu = _no_gpu(recipe) if on_cpu is None else on_cpu
+    on_cpu = no_gpu(recipe) if on_cpu is None else on_cpu
     arguments = sft_arguments(recipe, Path("output"), has_eval=bool(data.get("eval_folder")), on_cpu=on_cpu)
     arguments |= {"output_dir": "output", "disable_tqdm": False}
     peft, imports = _adapter(recipe, Path(identity["model"]["folder"]))
     return HEAD.format(
         run=run.id,
-        name=name,
+        start=_start(run, recipe, name),
         imports=imports,
         data=str((run.folder / data["folder"]).resolve()),
         eval_data=str((run.folder / data["eval_folder"]).resolve()) if data.get("eval_folder") else "",
@@ -79,6 +79,7 @@ def plain_script(run: Run, *, name: str = "train.py", on_cpu: bool | None = None
         quantization=_quantization(recipe),
         freeze=_freeze(recipe),
         arguments="\n".join(f"    {key}={_value(value)}," for key, value in arguments.items()),
+        cast=_cast(recipe),
         peft=f"\n    peft_config={peft}," if peft else "",
     )
 
@@ -111,6 +112,23 @@ def _quantization(recipe: Recipe) -> str:
     )
 
 
+def _start(run: Run, recipe: Recipe, name: str) -> str:
+    """The command that starts the file with as many processes as the run had."""
+    if recipe.launch.strategy == "single":
+        return f"python {name}"
+    return f"accelerate launch --config_file {run.accelerate} {name}"
+
+
+def _cast(recipe: Recipe) -> str:
+    if recipe.tuner.adapter_dtype == "auto" or recipe.tuner.method not in ADAPTER_METHODS:
+        return ""
+    return (
+        "for name, parameter in trainer.model.named_parameters():\n"
+        '    if parameter.requires_grad and "lora_magnitude_vector" not in name:\n'
+        f"        parameter.data = parameter.data.to(torch.{recipe.tuner.adapter_dtype})\n"
+    )
+
+
 def _freeze(recipe: Recipe) -> str:
     if recipe.tuner.method != "freeze":
         return ""
@@ -126,7 +144,8 @@ def _value(value: Any) -> str:
     return pprint.pformat(value, width=10_000)
 
 
-def _no_gpu(recipe: Recipe) -> bool:
+def no_gpu(recipe: Recipe) -> bool:
+    """Whether the run would train on the CPU here."""
     import torch
 
     return recipe.launch.devices == "cpu" or not torch.cuda.is_available()

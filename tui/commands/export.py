@@ -32,6 +32,7 @@ def add_to(app: typer.Typer) -> None:
     exports.command("ollama")(ollama)
     exports.command("serve")(serve)
     exports.command("script")(script)
+    exports.command("trl")(trl)
     exports.command("hub")(hub)
     launch_files.add_to(exports)
     app.add_typer(exports, name="export")
@@ -165,6 +166,16 @@ def serve(ctx: typer.Context, named: Named, as_json: AsJson = False) -> None:
 def script(ctx: typer.Context, named: Named, out: Out = "") -> None:
     """One Python file that trains the same with transformers, PEFT and TRL, without tunedeck."""
     typer.echo(str(_job(ctx, "script_named", named=named, out=out)))
+
+
+def trl(ctx: typer.Context, named: Named, out: Out = "") -> None:
+    """A folder for `trl sft --config`: the configuration and the prepared rows.
+
+    Example: tunedeck export trl last
+    """
+    written = _job(ctx, "trl_named", named=named, out=out)
+    typer.echo(str(written))
+    say(f"next: cd {written.parent} && trl sft --config {written.name}")
 
 
 def hub(

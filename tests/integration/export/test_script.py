@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from core.demo import paths
 from core.export.script import plain_script
 from core.recipe import read_recipe
 from core.runs.follow import follow
-from core.runs.start import start
+from core.runs.start import create, start
 from core.workspace import Workspace
 
 
@@ -47,3 +48,17 @@ def test_the_script_gives_the_losses_of_the_run(tmp_path: Path) -> None:
     assert theirs == pytest.approx(losses, rel=1e-4)
     assert "CORE False" in printed
     assert (script.parent / "adapter" / "adapter_model.safetensors").is_file()
+
+
+@pytest.mark.slow
+def test_the_script_casts_the_adapter_as_the_run_does(tmp_path: Path) -> None:
+    import torch
+    import transformers
+
+    recipe = read_recipe(paths.RECIPE, ['launch.devices="cpu"', "tuner.adapter_dtype=bfloat16"])
+    text = plain_script(create(Workspace(tmp_path), recipe, name="cast"), on_cpu=True)
+    until_training = text[: text.index("trainer.train()")].replace('"output"', repr(str(tmp_path / "output")))
+    names: dict[str, Any] = {"torch": torch, "transformers": transformers}
+    exec(compile(until_training, "train.py", "exec"), names)
+    trained = [p.dtype for p in names["trainer"].model.parameters() if p.requires_grad]
+    assert trained and set(trained) == {torch.bfloat16}
