@@ -62,10 +62,12 @@ class TokenizersEncoder:
     name = "tokenizers"
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self._backend: Any = tokenizer.backend
+        backend: Any = tokenizer.backend
+        backend.no_truncation()
+        backend.no_padding()
+        self._backend = backend
         self._bytes = token_bytes_of(tokenizer)
         self._tiles = True  # until a whole batch does not
-        tokenizer.hf("", add_special_tokens=False)  # sets truncation and padding as every later call does
 
     def encode(self, texts: list[str], *, plain: bool, places: bool) -> Encoded:
         if not places:

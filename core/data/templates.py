@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from core.data.tokenizer import Tokenizer, load_tokenizer
 from core.errors import MissingError, TunedeckError, UsageError
@@ -53,7 +52,7 @@ def choose_template(wanted: str, tokenizer: Tokenizer, folder: Path | None = Non
 
 
 def _own(tokenizer: Tokenizer, name: str) -> Template | None:
-    template: Any = tokenizer.hf.chat_template
+    template = tokenizer.facts.chat_template
     if not template:
         return None
     if isinstance(template, dict):

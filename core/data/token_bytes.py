@@ -95,7 +95,7 @@ class TokenBytes:
     def _found(self, number: int) -> bytes:
         if number in self._added:
             return self._added[number].encode()
-        token = self._tokenizer.hf.convert_ids_to_tokens(number) or ""
+        token = self._tokenizer.token(number)
         if self._is_byte_level:
             try:
                 return bytes(self._byte_of[character] for character in token)

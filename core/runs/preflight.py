@@ -185,13 +185,13 @@ def _tokens(recipe: Recipe, model_folder: Path, prepared: Prepared) -> Iterator[
     from core.data.tokenizer import load_tokenizer
 
     tokenizer = load_tokenizer(model_folder, trust_remote_code=recipe.model.trust_remote_code)
-    pad, eos = tokenizer.hf.pad_token, tokenizer.hf.eos_token
+    pad, eos = (tokenizer.special_texts.get(name) for name in ("pad_token", "eos_token"))
     if pad is not None and pad != eos:
         yield Check("pad token", "ok", f"pad {pad}, end {eos}")
     else:
         # The trainer then takes a reserved token; its collator masks by length, so the end token stays trained.
         yield Check("pad token", "ok", f"pad is {pad or 'not set'}; the trainer takes another token")
-    stops = {tokenizer.hf.convert_tokens_to_ids(text) for text in tokenizer.stop_texts}
+    stops = {tokenizer.id_of(text) for text in tokenizer.stop_texts}
     rows = datasets.load_from_disk(str(prepared.folder)).select_columns(["labels"])
     sample = rows.select(range(min(len(rows), STOP_SAMPLE)))["labels"]
     ends = [next((label for label in reversed(row) if label != -100), None) for row in sample]

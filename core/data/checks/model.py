@@ -36,22 +36,18 @@ def model_facts(recipe: Recipe, folder: Path, drafter: Drafter) -> ModelFacts:
     inner = config.get("text_config")
     rows = (inner if isinstance(inner, dict) else config).get("vocab_size")
     control = sorted(
-        (
-            str(token)
-            for token in tokenizer.hf.added_tokens_decoder.values()
-            if token.special and str(token).strip()
-        ),
+        (text for text in tokenizer.special_added if text.strip()),
         key=len,
         reverse=True,
     )
     return ModelFacts(
         drafter,
         recipe.data,
-        _generation_stops(folder, config, tokenizer.hf.eos_token_id),
+        _generation_stops(folder, config, tokenizer.facts.eos_id),
         rows if isinstance(rows, int) else None,
         tuple(control),
         frozenset(tokenizer.added[text] for text in drafter.stops.texts if text in tokenizer.added),
-        tokenizer.hf.bos_token_id if tokenizer.hf.bos_token_id != tokenizer.hf.eos_token_id else None,
+        tokenizer.facts.bos_id if tokenizer.facts.bos_id != tokenizer.facts.eos_id else None,
     )
 
 
@@ -69,15 +65,16 @@ def model_notes(model: ModelFacts, packing: str, probe: Conversation | None) -> 
 
 
 def _pad(model: ModelFacts) -> Iterator[Note]:
-    hf, rows = model.tokenizer.hf, model.embedding_rows
-    if hf.pad_token_id is None:
+    facts, rows = model.tokenizer.facts, model.embedding_rows
+    if facts.pad_id is None:
         yield Note("no-pad", WHOLE_SET)
         return
-    if hf.pad_token_id == hf.eos_token_id:
+    if facts.pad_id == facts.eos_id:
         yield Note("pad-is-eos", WHOLE_SET)
     limit = rows if rows is not None else _size_in_file(model.tokenizer.folder / "tokenizer.json")
-    if limit is not None and hf.pad_token_id >= limit:
-        yield Note("pad-outside-vocabulary", WHOLE_SET, f"{hf.pad_token} (id {hf.pad_token_id} of {limit})")
+    if limit is not None and facts.pad_id >= limit:
+        pad = facts.special_texts.get("pad_token")
+        yield Note("pad-outside-vocabulary", WHOLE_SET, f"{pad} (id {facts.pad_id} of {limit})")
 
 
 def _size_in_file(path: Path) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ BARE_ANSWERS = (
 def qwen(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> Tokenizer:
     tokenizer = load_tokenizer(shared_data / "tokenizers" / "qwen2_5")
     monkeypatch.setattr(tokenizer.hf, "chat_template", BARE_ANSWERS)
-    return tokenizer
+    changed = replace(tokenizer, facts=replace(tokenizer.facts, chat_template=BARE_ANSWERS))
+    changed.__dict__["hf"] = tokenizer.hf
+    return changed
 
 
 def both(tokenizer: Tokenizer, answer: str) -> tuple[list[int], list[int], list[int]]:
