@@ -41,6 +41,18 @@ def adapter_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
         ) from error
 
 
+def saved_embedding_rows(folder: Path) -> int:
+    """Rows of an embedding (or head) that the adapter carries whole; 0 if it carries none."""
+    rows = [
+        shape[0]
+        for key, shape in adapter_shapes(folder).items()
+        if len(shape) == 2
+        and re.search(r"(embed_tokens|lm_head|wte)(\.[^.]*)?\.weight$", key)
+        and ".lora_" not in key
+    ]
+    return max(rows, default=0)
+
+
 def check_fits(model: Any, folder: Path) -> None:
     """Raise TunedeckError if a LoRA adapter names layers the model lacks or of another size."""
     modules = dict(model.named_modules())

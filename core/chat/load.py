@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.chat.adapters import check_fits
+from core.chat.adapters import check_fits, saved_embedding_rows
 from core.chat.messages import BASE, TUNED
 from core.chat.stops import stop_ids
 from core.chat.subject import Subject, read_adapter_config
@@ -88,8 +88,10 @@ def load(subject: Subject, *, device: str | None = None, quantized: bool = True)
         model = AutoModelForCausalLM.from_pretrained(str(subject.model_folder), **options)
         if quantized and subject.quantization in ("nf4", "fp4"):
             keep_layout(model)
-        if len(tokenizer) > model.get_input_embeddings().num_embeddings:
-            model.resize_token_embeddings(len(tokenizer))
+        held = model.get_input_embeddings().num_embeddings
+        rows = saved_embedding_rows(subject.adapter) if subject.adapter is not None else 0
+        if (wanted := rows or max(len(tokenizer), held)) != held:
+            model.resize_token_embeddings(wanted)
         adapters: dict[str, str] = {}
         if subject.adapter is not None:
             model = _with_adapter(model, subject.adapter)

@@ -1,7 +1,11 @@
-"""An adapter merged into its base: one plain model that needs no PEFT, checked against base and adapter."""
+"""An adapter merged into its base: one plain model that needs no PEFT, checked against base and adapter.
+
+The base is read and the result is written one tensor at a time, so memory holds the largest layer and not the model.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,10 +17,16 @@ from core.errors import TunedeckError, UsageError
 from core.export.aside import made_aside, require_memory, weight_bytes
 from core.export.card import write_card
 from core.export.compare import Comparison, compared, logits_of, release, sample_prompts
+from core.export.fold import fold_layer_by_layer
+from core.export.hollow import HollowModel, begins_from_weights, hollow, streamed_logits
+from core.export.shards import Checkpoint
+from core.models.weight_files import read_weights
 
 # Kinds that PEFT can fold into weights; prompt and prefix tuning act beside the weights.
 MERGEABLE = frozenset({"LORA", "IA3", "ADALORA", "LOHA", "LOKR", "OFT", "BOFT", "VERA"})
 SHARD_SIZE = "5GB"
+# Weights as large as the largest one that live at once: as stored, as cast, and PEFT's change of it in float32.
+LAYERS_IN_MEMORY = 8
 # Rounding the merged weights to 16 bit moves near-ties; more than this is another model.
 LEAST_SAME_CHOICE = 0.9
 
@@ -45,30 +55,31 @@ def merge(
     """
     require_mergeable(subject)
     subject = replace(subject, dtype=dtype or subject.dtype)
-    size = weight_bytes(subject.model_folder)
-    with made_aside(out, size) as aside:
-        require_memory(2 * size, "merging (base and result)")
+    _require_sound(subject)
+    with made_aside(out, merged_bytes(subject)) as aside:
         tokenizer = load_tokenizer(subject)
         prompts = sample_prompts(subject, tokenizer)
         trained_on = None
         if subject.quantization != "none":
             progress(f"answers on the {subject.quantization} base")
             trained_on = _logits(load(subject), prompts)
-        progress("loading the base in full precision")
-        loaded = load(subject, quantized=False)
-        before = logits_of(loaded.model, prompts)
-        progress("merging")
-        saved_as = str(loaded.plain_model.dtype).removeprefix("torch.")
-        _save(loaded, tokenizer, aside)
+        aside.mkdir()
+        tensor_by_tensor = _streamed(subject, tokenizer, prompts, aside, progress)
+        before, after, saved_as = tensor_by_tensor or _whole(subject, tokenizer, prompts, aside, progress)
+        tokenizer.save_pretrained(str(aside))
         write_card(aside, subject, "merged")
-        release(loaded)
-        progress("comparing the saved model with base and adapter")
-        after = _logits(load(replace(merged_subject(subject, aside), dtype=saved_as)), prompts)
         checks = [compared("merged against base and adapter", after, before)]
         if trained_on is not None:
             checks.append(compared(f"merged against the {subject.quantization} training", after, trained_on))
         _require_same(checks[0], subject)
     return Merged(out, weight_bytes(out), saved_as, tuple(checks))
+
+
+def merged_bytes(subject: Subject) -> int:
+    """Bytes of the merged weights, known before anything is read."""
+    weights = read_weights(subject.model_folder)
+    each = {"float32": 4, "bfloat16": 2, "float16": 2}.get(subject.dtype)
+    return weights.parameters * each if each and weights.parameters else weight_bytes(subject.model_folder)
 
 
 def require_mergeable(subject: Subject) -> None:
@@ -100,21 +111,77 @@ def merged_subject(subject: Subject, folder: Path) -> Subject:
     )
 
 
+def _require_sound(subject: Subject) -> None:
+    """Raise TunedeckError for a base that is cut, damaged or stored quantised, before anything is written."""
+    problem = read_weights(subject.model_folder).problem
+    if problem and not subject.allow_pickle:
+        raise TunedeckError(problem, where=str(subject.model_folder), fix="fetch or save the model again")
+    stored = json.loads((subject.model_folder / "config.json").read_text(encoding="utf-8"))
+    if quantised := stored.get("quantization_config"):
+        raise TunedeckError(
+            f"the base's own weights are stored quantised ({quantised.get('quant_method', 'unknown')}): "
+            "merging would round the result",
+            where=str(subject.model_folder),
+            fix="merge into the 16-bit version of the base, or serve the adapter beside it: tunedeck export serve",
+        )
+
+
+def _streamed(
+    subject: Subject, tokenizer: Any, prompts: list[list[int]], out: Path, progress: Callable[[Any], None]
+) -> tuple[list[Any], list[Any], str] | None:
+    """Merge tensor by tensor: logits of base and adapter, logits of the files written, their dtype.
+
+    None for a model that has to be loaded whole.
+    """
+    assert subject.adapter is not None
+    pickled = not any(subject.model_folder.glob("*.safetensors"))
+    if subject.trust_remote_code or pickled or begins_from_weights(subject.adapter):
+        return None
+    source = hollow(subject, tokenizer, Checkpoint(subject.model_folder))
+    if source is None:
+        return None
+    largest = max(place.bytes for place in source.checkpoint.places.values())
+    require_memory(LAYERS_IN_MEMORY * largest, "merging layer by layer")
+    progress("answers of base and adapter, layer by layer")
+    before = streamed_logits(source, prompts)
+    progress("merging tensor by tensor")
+    fold_layer_by_layer(source, out)
+    saved_as = str(source.dtype).removeprefix("torch.")
+    progress("answers of the saved model, layer by layer")
+    saved = replace(merged_subject(subject, out), dtype=saved_as)
+    written = hollow(saved, tokenizer, Checkpoint(out))
+    assert isinstance(written, HollowModel), "its names are those it was written with"
+    return before, streamed_logits(written, prompts), saved_as
+
+
+def _whole(
+    subject: Subject, tokenizer: Any, prompts: list[list[int]], out: Path, progress: Callable[[Any], None]
+) -> tuple[list[Any], list[Any], str]:
+    """The same with base and result in memory."""
+    require_memory(2 * merged_bytes(subject), "merging (base and result)")
+    progress("loading the base in full precision")
+    loaded = load(subject, quantized=False)
+    before = logits_of(loaded.model, prompts)
+    progress("merging")
+    saved_as = str(loaded.plain_model.dtype).removeprefix("torch.")
+    _save_whole(loaded, out)
+    release(loaded)
+    progress("comparing the saved model with base and adapter")
+    saved = replace(merged_subject(subject, out), dtype=saved_as)
+    tokenizer.save_pretrained(str(out))
+    return before, _logits(load(saved), prompts), saved_as
+
+
 def _logits(loaded: LoadedModel, prompts: list[list[int]]) -> list[Any]:
     found = logits_of(loaded.model, prompts)
     release(loaded)
     return found
 
 
-def _save(loaded: LoadedModel, tokenizer: Any, folder: Path) -> None:
-    """PEFT folds the adapter in (checking for NaN), DoRA and modules_to_save included; then all is saved."""
+def _save_whole(loaded: LoadedModel, folder: Path) -> None:
+    """PEFT folds the adapter in (checking for NaN); then all is saved."""
     from safetensors import SafetensorError
 
-    status = loaded.model.get_model_status()
-    if status.merged_adapters:
-        raise TunedeckError(
-            f"adapters are merged already: {status.merged_adapters}", where=loaded.subject.label
-        )
     try:
         plain = loaded.model.merge_and_unload(safe_merge=True)
     except ValueError as error:  # NaN or infinite weights
@@ -128,7 +195,6 @@ def _save(loaded: LoadedModel, tokenizer: Any, folder: Path) -> None:
         plain.save_pretrained(str(folder), max_shard_size=SHARD_SIZE)
     except SafetensorError as error:  # safetensors' own words for a full disk
         raise OSError(str(error)) from error
-    tokenizer.save_pretrained(str(folder))
 
 
 def _require_same(check: Comparison, subject: Subject) -> None:

@@ -59,7 +59,8 @@ def make_adapter(model_folder: Path, folder: Path, *, seed: int, **changes: Any)
 
     model = AutoModelForCausalLM.from_pretrained(model_folder, dtype="float32")
     torch.manual_seed(seed)
-    config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM", **changes)
+    asked = {"r": 4, "lora_alpha": 8, "target_modules": "all-linear", **changes}
+    config = LoraConfig(task_type="CAUSAL_LM", **asked)
     model = get_peft_model(model, config)
     with torch.no_grad():
         for name, weights in model.named_parameters():

@@ -47,22 +47,22 @@ def test_merged_equals_base_and_adapter(tiny_model: Path, tmp_path: Path, change
     assert [path.name for path in tmp_path.glob(".*")] == []
 
 
-def test_a_resized_embedding_is_merged(tiny_model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("saved", [["embed_tokens", "lm_head"], []], ids=["saved-whole", "carried"])
+def test_a_resized_embedding_is_merged(tiny_model: Path, tmp_path: Path, saved: list[str]) -> None:
     from peft import LoraConfig, get_peft_model
 
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|new|>"]})
     model = AutoModelForCausalLM.from_pretrained(tiny_model, dtype="float32")
     model.resize_token_embeddings(len(tokenizer))
-    config = LoraConfig(
-        r=4, target_modules=["q_proj"], modules_to_save=["embed_tokens", "lm_head"], task_type="CAUSAL_LM"
-    )
+    config = LoraConfig(r=4, target_modules=["q_proj"], modules_to_save=saved or None, task_type="CAUSAL_LM")
     get_peft_model(model, config).save_pretrained(tmp_path / "adapter")
     tokenizer.save_pretrained(tmp_path / "adapter")
     done = merge(subject_of(tiny_model, tmp_path / "adapter"), tmp_path / "merged")
     assert done.checks[0].max_difference < 1e-3
-    merged = AutoModelForCausalLM.from_pretrained(done.folder)
+    merged = AutoModelForCausalLM.from_pretrained(done.folder, dtype="float32")
     assert merged.get_input_embeddings().num_embeddings == len(tokenizer)
+    assert torch.equal(merged.get_input_embeddings().weight, model.get_input_embeddings().weight)
 
 
 def test_bfloat16_is_merged_with_its_rounding_shown(
