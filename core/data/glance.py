@@ -14,7 +14,7 @@ import numpy as np
 
 from core.data.check import CheckReport, check
 from core.data.checks.template import field_texts
-from core.data.compare import under
+from core.data.compare import Pair, compare_rows, under
 from core.data.convert import to_conversation
 from core.data.encoders import exact_encoder
 from core.data.rowpass import cut_length, label_conversations
@@ -55,6 +55,16 @@ class Glances:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """One row under the recipe (left) and under another setting (right), token by token."""
+
+    setting: str
+    left: ShownRow
+    right: ShownRow
+    pairs: tuple[Pair, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """Rows whose text holds a pattern; at most 10,000."""
 
@@ -67,9 +77,12 @@ def row(recipe: Recipe, number: int, workspace: Path, progress: Any = None) -> S
     return show_row(recipe, _folder(recipe, workspace), number, workspace=workspace)
 
 
-def row_under(recipe: Recipe, number: int, setting: str, workspace: Path, progress: Any = None) -> ShownRow:
-    """The same row under another `loss_on` or template."""
-    return row(under(recipe, setting), number, workspace)
+def comparison(
+    recipe: Recipe, number: int, setting: str, workspace: Path, progress: Any = None
+) -> Comparison:
+    """The row as the recipe trains it beside the same row under another `loss_on` or template."""
+    left, right = row(recipe, number, workspace), row(under(recipe, setting), number, workspace)
+    return Comparison(setting, left, right, compare_rows(left, right))
 
 
 def glances(recipe: Recipe, numbers: Sequence[int], workspace: Path, progress: Any = None) -> Glances:

@@ -16,9 +16,12 @@ from tests.tui.test_shell import toasts, until
 from tui.data.batches import BatchView, batch_lines
 from tui.data.figures import FiguresView
 from tui.data.findings import FindingList
+from tui.data.record_view import ConversationText, RawText, RecordView
 from tui.data.row_list import NumberedRows
 from tui.data.rows_tab import RowsTab
 from tui.widgets.bars import Bar
+from tui.widgets.compare_view import CompareView
+from tui.widgets.rows import RowList
 from tui.widgets.text_view import TextView, wrapped
 from tui.widgets.token_view import TokenView
 
@@ -146,7 +149,7 @@ async def test_findings_lead_to_their_rows(app) -> None:
         await pilot.press("n")
         await until(pilot, lambda: app.panel.rows.row.row == 31)
         await pilot.press("N", "N")
-        assert "no further row has tools-ignored" in toasts(app)[-1]
+        assert "no earlier row has tools-ignored" in toasts(app)[-1]
         await pilot.press("escape")
         assert rows.count == 49
 
@@ -165,14 +168,51 @@ async def test_a_change_of_mode_labels_the_row_anew(app) -> None:
 async def test_another_mode_beside_this_one(app) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await drawn(pilot)
+        compare = app.query_one(CompareView)
         await pilot.press("c", "c", "c")
-        await until(pilot, lambda: "loss on all" in app.query_one("#text", TextView).text)
-        assert "21 of 31 tokens differ" in app.query_one("#text", TextView).text
+        await until(pilot, lambda: compare.right and compare.right.loss_on == "all")
+        assert len(compare.different) == 21 and compare.cursor == 0
+        assert [compare.render_line(y).text.strip() for y in range(6)] == [
+            "A loss on assistant: 31 tokens, 10 trained",
+            "B loss on all: 31 tokens, 31 trained",
+            "21 of 31 tokens differ",
+            "A ▏<|im_start|>▕user⏎",
+            "B ▏<|im_start|>▕user⏎",
+            "▲" + "~" * 18,
+        ]
+        assert inspector(app)[:3] == [
+            'A  token 0  id 2  "<|im_start|>"  not trained: user header: not what the mode…',
+            'B  token 0  id 2  "<|im_start|>"  trained: everything is trained',
+            "difference 1 of 21: the label differs",
+        ]
+        compare.focus()
+        await pilot.press("n")
+        assert compare.cursor == 30 and inspector(app)[2] == "difference 21 of 21: the label differs"
         await pilot.press("escape")
-        assert app.query_one(TokenView).display and not app.query_one("#text").display
+        assert app.query_one(TokenView).display and not compare.display
 
 
-async def test_rows_are_found_sorted_and_reached_by_number(app) -> None:
+async def test_two_templates_token_by_token(app, tmp_path: Path) -> None:
+    (tmp_path / "short.jinja").write_text(
+        "{% for m in messages %}{{ m.role }}: {{ m.content }}{{ eos_token }}{% endfor %}"
+    )
+    async with app.run_test(size=(80, 24)) as pilot:
+        await drawn(pilot)
+        await pilot.press("C", *"short.jinja", "enter")
+        compare = app.query_one(CompareView)
+        await until(pilot, lambda: compare.display)
+        assert compare.right.template == "short.jinja"
+        assert compare.pair.left is not None and compare.pair.right is None
+        assert inspector(app)[1:3] == [
+            "B  no such token",
+            f"difference 1 of {len(compare.different)}: only in A",
+        ]
+        await pilot.press("C", *"nowhere.jinja", "enter")
+        await until(pilot, lambda: not compare.display)
+        assert "nowhere.jinja" in toasts(app)[-1]
+
+
+async def test_rows_are_found_filtered_sorted_and_reached_by_number(app) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await drawn(pilot)
         rows = app.query_one(NumberedRows)
@@ -183,8 +223,65 @@ async def test_rows_are_found_sorted_and_reached_by_number(app) -> None:
         assert rows.count == 49 and rows.number == 20
         await pilot.press("colon", *"99", "enter")
         assert "rows go from 0 to 48" in toasts(app)[-1]
-        await pilot.press("s", "home")
-        assert rows.number == 14
+        await pilot.press("s")
+        assert rows.number == 14 and rows.order[:2].tolist() == [14, 13]
+        await pilot.press("slash", *"tokens>50 warning", "enter")
+        assert rows.order.tolist() == [13, 23, 22, 17]  # still the longest first
+        await pilot.press("escape", "escape")
+        assert rows.order is None
+
+
+async def test_the_next_row_of_a_finding_lies_anywhere_in_the_set(app) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await drawn(pilot)
+        await pilot.press("colon", *"11", "enter", "n")
+        assert app.panel.rows.finding.code == "empty-answer" and app.query_one(NumberedRows).number == 12
+        assert "empty-answer 2 of 3" in app.query_one("#tabs", Bar).text()
+        await pilot.press("n")
+        assert app.query_one(NumberedRows).number == app.panel.rows.finding.rows[2] > 12
+        await pilot.press("n")
+        assert toasts(app)[-1] == "no further row has empty-answer"
+        await pilot.press("N", "N")
+        assert app.query_one(NumberedRows).number == 11
+
+
+async def test_the_conversation_stands_beside_the_raw_row(app) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await drawn(pilot)
+        app.query_one(TokenView).focus()
+        await pilot.press("v")
+        assert app.query_one(ConversationText).text.startswith(
+            "read as: OpenAI messages role/content\n0 user\nSay"
+        )
+        assert '"role": "user"' in app.query_one(RawText).text
+        assert app.query_one(ConversationText).has_focus  # the tokens have given way
+        await pilot.press("J")
+        await until(pilot, lambda: app.panel.rows.row.row == 1)
+        await pilot.press("z")
+        assert not app.query_one(NumberedRows).display and app.query_one(RecordView).has_class("beside")
+
+
+async def test_template_length_and_source_are_changed_from_the_panel(app, tmp_path: Path) -> None:
+    (tmp_path / "short.jinja").write_text("{{ messages[0].content }}{{ messages[-1].content }}")
+    (tmp_path / "two.jsonl").write_text(
+        '{"prompt": "a", "completion": "b"}\n{"prompt": "c", "completion": "d"}\n'
+    )
+    async with app.run_test(size=(80, 24)) as pilot:
+        await drawn(pilot)
+        await pilot.press("colon", *"3", "enter")
+        await until(pilot, lambda: app.panel.rows.row.row == 3)
+        await pilot.press("T", *["backspace"] * 5, *"short.jinja", "enter")
+        await until(pilot, lambda: app.panel.rows.row.template == "short.jinja")
+        assert app.panel.rows.row.row == 3 and app.query_one(NumberedRows).number == 3
+        await pilot.press("L", *["backspace"] * 3, *"8", "enter")
+        await until(pilot, lambda: app.panel.rows.row.kept == 8)
+        await pilot.press("L", *["backspace"], *"x", "enter")
+        assert "max_length" in toasts(app)[-1] and app.deck.recipe.data.max_length == 8
+        await pilot.press("e")
+        await until(pilot, lambda: app.screen.query(RowList) and len(app.screen.query_one(RowList).rows) == 4)
+        await pilot.press(*"two", "enter")
+        await until(pilot, lambda: app.panel.rows.row and "two.jsonl" in app.panel.rows.row.where)
+        assert app.deck.recipe.data.source == "two.jsonl" and app.query_one(NumberedRows).total == 2
 
 
 async def test_the_line_over_the_histogram_moves_and_is_taken(app) -> None:
@@ -235,6 +332,10 @@ async def test_a_source_that_is_not_there_is_said(app) -> None:
     app.deck.change({"data.source": "nowhere.jsonl"})
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: any("no such data source" in view.text for view in app.query(TextView)))
+        problem = app.query_one("#problem", TextView)
+        assert problem.text.splitlines()[0] == "nowhere.jsonl: no such data source" and problem.display
+        await pilot.press("c", "v", "z", "z")
+        assert problem.display  # nothing to show instead
 
 
 async def test_the_real_workshop_brings_the_same(make_app) -> None:
@@ -244,7 +345,7 @@ async def test_the_real_workshop_brings_the_same(make_app) -> None:
         assert app.panel.rows.report.rows == 49 and app.panel.rows.row.trained == 10
 
 
-@pytest.mark.parametrize("state", ["rows", "findings", "figures", "hostile"])
+@pytest.mark.parametrize("state", ["rows", "record", "compare", "findings", "figures", "hostile"])
 def test_pictures(snap_compare, app, size, tmp_path: Path, state: str) -> None:
     if state == "hostile":
         text = "\x1b[2J[bold]x[/] \u202eabc\u200b \x00 שלום 🤖\ttab  two\n" * 4
@@ -255,7 +356,8 @@ def test_pictures(snap_compare, app, size, tmp_path: Path, state: str) -> None:
 
     async def before(pilot) -> None:
         await drawn(pilot)
-        await pilot.press({"findings": "f", "figures": "w"}.get(state, "r"))
+        await pilot.press({"findings": "f", "figures": "w", "record": "v", "compare": "c"}.get(state, "r"))
+        await until(pilot, lambda: app.query_one(CompareView).display == (state == "compare"))
         await pilot.pause()
 
     assert snap_compare(app, terminal_size=size, run_before=before)

@@ -7,6 +7,7 @@ import json
 from core.data.check import CheckReport
 from core.data.types import IGNORED, Finding, Token
 from core.data.view import ShownRow
+from tui.widgets.compare_view import CompareView
 from tui.widgets.marks import SEVERITIES
 from tui.widgets.text import visible
 from tui.widgets.text_view import Line
@@ -70,6 +71,31 @@ def inspector_lines(shown: ShownRow | None, index: int | None, report: CheckRepo
         lines = token_lines(index, shown.tokens[index], shown)
     named = [item.code for item in report.findings if shown.row in item.rows] if report else []
     return [*lines, f"row {shown.row}  {shown.where}  {shown.how}  {', '.join(named)}".rstrip()]
+
+
+def comparison_lines(compared: CompareView) -> list[str]:
+    """Four lines: the token under the cursor on both sides, in what they differ, and the row."""
+    left, right, pair = compared.left, compared.right, compared.pair
+    if left is None or right is None or pair is None:
+        return [""] * 4
+    if pair.left is None or pair.right is None:
+        told = f"only in {'A' if pair.right is None else 'B'}"
+    elif not pair.same_id:
+        told = "the ids differ"
+    else:
+        told = "the same" if pair.same_label else "the label differs"
+    different = compared.different
+    if compared.cursor in different:
+        told = f"difference {different.index(compared.cursor) + 1:,} of {len(different):,}: {told}"
+    return [_side("A", left, pair.left), _side("B", right, pair.right), told, f"row {left.row}  {left.where}"]
+
+
+def _side(name: str, shown: ShownRow, index: int | None) -> str:
+    if index is None:
+        return f"{name}  no such token"
+    token = shown.tokens[index]
+    state = "trained" if token.label != IGNORED else "not trained"
+    return f'{name}  token {index}  id {token.id}  "{visible(token.text)}"  {state}: {token.reason}'
 
 
 def token_lines(index: int, token: Token, shown: ShownRow) -> list[str]:

@@ -13,12 +13,15 @@ from textual.timer import Timer
 from textual.widget import Widget
 
 from core.recipe import LossOn, RecipeError
+from tui.data.ask import Ask, What
 from tui.data.batches import BatchView
 from tui.data.checker import Checker
+from tui.data.choice import SORTS
 from tui.data.figures import FiguresView
 from tui.data.findings import FindingList, FindingsView
+from tui.data.pick_source import PickSource
 from tui.data.row_list import NumberedRows
-from tui.data.rows_tab import SORTS, RowsTab
+from tui.data.rows_tab import COMPARED, RowsTab
 from tui.deck import Deck
 from tui.messages import RecipeChanged
 from tui.panel import Command, Panel
@@ -39,9 +42,13 @@ class DataPanel(Panel):
     HELP = """
     What will be trained, row by row and over the whole set. The trainer gets exactly the rows shown here.
 
-    Rows: tab goes from the list to the tokens. v shows the conversation or the raw record. m takes the next
-    loss mode, c lays another mode or template beside this one. / finds text, : goes to a row number, s sorts,
-    n and N go through the rows of a finding. Escape shows all rows again.
+    Rows: tab goes from the list to the tokens. v shows the conversation beside the raw record. c lays another
+    mode or template beside this one, C one that you name. / finds text and filters (tokens>500, trained<10%,
+    error, a finding's code), : goes to a row number, s sorts, n and N go through the rows of a finding, J and K
+    to the next row from anywhere. z hides the list. Escape goes one step back.
+
+    m takes the next loss mode, T another template, L another max_length, e another source: the row is labelled
+    again at once, the set behind it.
 
     f shows the findings over the set, w the figures, d a batch as the model gets it, r the rows.
     """
@@ -56,7 +63,10 @@ class DataPanel(Panel):
         Binding("w", "tab('figures')", "figures"),
         Binding("d", "tab('batch')", "batch", show=False),
         Binding("r,escape", "tab('rows')", "rows"),
-        Binding("m", "mode", "loss mode", show=False),
+        Binding("m", "mode", "next loss mode", show=False),
+        Binding("T", "ask('template')", "template", show=False),
+        Binding("L", "ask('max_length')", "max_length", show=False),
+        Binding("e", "source", "data source", show=False),
         Binding("ctrl+r", "check", "check the set", show=False),
         Binding("x", "stop_check", "stop the check", show=False),
     ]
@@ -74,6 +84,7 @@ class DataPanel(Panel):
         yield FindingsView(id="findings")
         yield FiguresView(id="figures")
         yield BatchView(self.deck, id="batch")
+        yield Ask()
         yield Checker()
 
     @property
@@ -109,8 +120,9 @@ class DataPanel(Panel):
             self.query_one(FindingsView).show(())
             self.rows.open_source()
         elif before.data != after.data or before.training.seed != after.training.seed:
+            self.query_one(Checker).stop()
             self.rows.relabel()
-            self._check_soon(self.rows.query_one(NumberedRows).total)
+            self._check_soon(self.rows.listed.total)
         self._show_bar()
 
     # Tabs
@@ -148,6 +160,44 @@ class DataPanel(Panel):
             self.change_recipe(changes)
         except RecipeError as error:
             self.refuse(str(error))
+
+    # The field
+
+    def action_ask(self, what: What) -> None:
+        if what in ("find", "row", "compare"):
+            self.action_tab("rows")
+        data = self.deck.recipe.data
+        values: dict[What, str] = {"template": data.template, "max_length": str(data.max_length)}
+        self.query_one(Ask).open(what, values.get(what, ""))
+
+    def on_ask_wanted(self, message: Ask.Wanted) -> None:
+        self.action_ask(message.what)
+
+    def on_ask_left(self) -> None:
+        self.focus_main()
+
+    def on_ask_answered(self, message: Ask.Answered) -> None:
+        text = message.text
+        number = int(digits) if (digits := text.replace(",", "").replace("_", "")).isdecimal() else -1
+        if message.what == "find":
+            self.rows.find(text)
+        elif message.what == "row":
+            self.rows.go_to(number)
+        elif message.what == "compare":
+            self.rows.compare_with(text)
+        elif message.what == "template" and text:
+            self._change({"data.template": text})
+        elif message.what == "max_length":
+            self._change({"data.max_length": number})
+
+    def action_source(self) -> None:
+        self.app.push_screen(
+            PickSource(self.deck.workspace.root, self.deck.recipe.data.source), self._take_source
+        )
+
+    def _take_source(self, source: str | None) -> None:
+        if source:
+            self._change({"data.source": source})
 
     # The whole set
 
@@ -240,9 +290,10 @@ class DataPanel(Panel):
         rows, data = self.rows, self.deck.recipe.data
         mode = rows.row.loss_on if rows.row else data.loss_on
         beside = f" beside {rows.compared}" if rows.compared else ""
+        template = f"  template {data.template}" if data.template != "model" else ""
         order = rows.order if rows.order != SORTS[0] else ""
-        listed = f"  {rows.choice or order}" if rows.choice or order else ""
-        return f"loss on {mode}{beside}  max {data.max_length:,}{listed}"
+        listed = "  ".join(filter(None, (rows.place_in_finding or rows.choice, order)))
+        return f"{f'{listed}  ' if listed else ''}loss on {mode}{beside}{template}  max {data.max_length:,}"
 
     def commands(self) -> Iterable[Command]:
         for mode in ("auto", *MODES):
@@ -258,9 +309,14 @@ class DataPanel(Panel):
                 partial(self._change, {"data.template": name}),
             )
         yield "data: check the set", "every finding, again", self.action_check
-        yield "data: find rows", "that hold a text", partial(self._ask, "find")
-        yield "data: go to row", "by its number", partial(self._ask, "row")
+        for name in COMPARED:
+            yield f"data: compare with {name}", "token by token", partial(self._compare, name)
+        yield "data: source", "choose the rows to train on", self.action_source
+        yield "data: template ...", "by file or model", partial(self.action_ask, "template")
+        yield "data: max_length ...", "tokens per row at most", partial(self.action_ask, "max_length")
+        yield "data: find rows", "by text, length, share or finding", partial(self.action_ask, "find")
+        yield "data: go to row", "by its number", partial(self.action_ask, "row")
 
-    def _ask(self, what: Literal["find", "row"]) -> None:
+    def _compare(self, setting: str) -> None:
         self.action_tab("rows")
-        self.rows.action_ask(what)
+        self.rows.compare_with(setting)

@@ -49,7 +49,7 @@ def lay_out(
     used = 0
     for index in shown:
         token = tokens[index]
-        text, cells, ends = _cell(token.text, token.id in special)
+        text, cells, ends = token_cell(token.text, token.id in special)
         if ids:
             wide = max(cells, len(str(token.id))) + 1
             text, cells = text + " " * (wide - cells), wide
@@ -76,7 +76,7 @@ def lay_out(
 
 
 @lru_cache(maxsize=100_000)
-def _cell(text: str, special: bool) -> tuple[str, int, bool]:
+def token_cell(text: str, special: bool) -> tuple[str, int, bool]:
     """How a token looks, its width, and whether a line ends after it."""
     ends = text.endswith("\n")
     shown = visible(text)

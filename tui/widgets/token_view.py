@@ -10,47 +10,27 @@ from __future__ import annotations
 from typing import ClassVar
 
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
-from textual.widget import Widget
 
 from core.data.types import IGNORED, Token
-from tui.widgets.layers import layered
-from tui.widgets.text import fit
+from tui.widgets.text import fit, visible, wrap
 from tui.widgets.token_layout import Layout, Piece, lay_out
+from tui.widgets.token_style import TokenStyled, token_classes
 
-_ROLES = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system", "tool": "tool"}
 
-
-class TokenView(Widget, can_focus=True):
+class TokenView(TokenStyled, can_focus=True):
     """`show(tokens, kept, special)` shows a row; tokens from `kept` on are cut off."""
 
+    TITLE = "The tokens"
     HELP = """
     Bold and underlined: trained. Plain: not trained. ▏box▕: a special token. Struck: cut by max_length.
     · is a blank, ⏎ a new line. Left and right go token by token; the lines below say why.
     """
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "trained", "masked", "special", "cut", "cursor", "ids", "muted", "user", "assistant", "system", "tool",
-    }  # fmt: skip
-    DEFAULT_CSS = """
-    TokenView { width: 1fr; height: 1fr; }
-    TokenView .trained { background: $success-muted; color: $text-success; text-style: bold underline; }
-    TokenView .masked { color: $foreground 75%; }
-    TokenView .special { color: $accent; }
-    TokenView .cut { color: $foreground 50%; text-style: strike; }
-    TokenView .cursor { color: $block-cursor-foreground; background: $block-cursor-background; }
-    TokenView:nocolor .cursor { color: $foreground; background: $surface; text-style: reverse; }
-    TokenView .ids { color: $foreground 60%; }
-    TokenView .muted { color: $foreground 60%; text-style: italic; }
-    TokenView .user { color: $primary; }
-    TokenView .assistant { color: $text-success; }
-    TokenView .system { color: $warning; }
-    TokenView .tool { color: $secondary; }
-    """
+    DEFAULT_CSS = "TokenView { width: 1fr; height: 1fr; }"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right,l", "step(1)", "next token", show=False),
         Binding("left,h", "step(-1)", "token before", show=False),
@@ -87,7 +67,6 @@ class TokenView(Widget, can_focus=True):
         self._empty = ""
         self._shown: list[int] = []
         self._top = 0
-        self._ready_styles: dict[tuple[str, ...], Style] = {}
 
     def show(self, tokens: tuple[Token, ...], kept: int, special: frozenset[int], *, empty: str = "") -> None:
         """Show a row's tokens, the cursor on the first trained one; `empty` is said where there are none."""
@@ -184,10 +163,6 @@ class TokenView(Widget, can_focus=True):
     def on_resize(self) -> None:
         self._lay_out()
 
-    def notify_style_update(self) -> None:
-        self._ready_styles.clear()
-        super().notify_style_update()
-
     def _lay_out(self) -> None:
         self._shown = [
             index
@@ -224,34 +199,22 @@ class TokenView(Widget, can_focus=True):
         number = self._top + line
         width = self.size.width
         if not self.layout_lines.lines:
-            return Strip([Segment(fit(self._empty if y == 0 else "", width), self._style("muted"))])
+            said = wrap(visible(self._empty), width)
+            return Strip([Segment(fit(said[y] if y < len(said) else "", width), self.style_of("muted"))])
         if number >= len(self.layout_lines.lines):
             return Strip.blank(width, self.rich_style)
         pieces = self.layout_lines.lines[number]
         segments = [
-            self._id_segment(piece) if below else Segment(piece.text, self._style(*self._names(piece)))
+            self._id_segment(piece) if below else Segment(piece.text, self.style_of(*self._names(piece)))
             for piece in pieces
         ]
         return Strip(segments).adjust_cell_length(width, self.rich_style)
 
     def _id_segment(self, piece: Piece) -> Segment:
-        return Segment(fit(str(self.tokens[piece.token].id), piece.cells), self._style("ids"))
+        return Segment(fit(str(self.tokens[piece.token].id), piece.cells), self.style_of("ids"))
 
-    def _names(self, piece: Piece) -> tuple[str, ...]:
+    def _names(self, piece: Piece) -> list[str]:
         token = self.tokens[piece.token]
-        names = ["masked" if token.label == IGNORED else "trained"]
-        if self.roles and token.role in _ROLES:
-            names.append(_ROLES[token.role])
-        if token.id in self._special:
-            names.append("special")
-        if piece.token >= self.kept:
-            names.append("cut")
-        if piece.token == self.cursor:
-            names.append("cursor")
-        return tuple(names)
-
-    def _style(self, *classes: str) -> Style:
-        """The styles laid over one another, kept until the theme changes."""
-        if classes not in self._ready_styles:
-            self._ready_styles[classes] = layered(self, *classes)
-        return self._ready_styles[classes]
+        cut, special = piece.token >= self.kept, token.id in self._special
+        names = token_classes(token, special=special, cut=cut, roles=self.roles)
+        return [*names, "cursor"] if piece.token == self.cursor else names
