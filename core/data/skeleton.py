@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any
 
-from core.data.fields import SENTINEL, Field, with_sentinels
+from core.data.fields import SENTINEL, Field, sentinel, with_sentinels
 from core.data.render import Renderer, RenderError
 from core.data.stops import Stops
 
@@ -203,12 +203,26 @@ class _Turns:
         if is_prefix and (begin is None or len(prompt) <= begin):
             if prompt != bare or begin is None or not self._whole[len(prompt) : begin].strip():
                 return self._place(len(prompt)), True
-            return self._place(
-                begin
-            ), True  # no generation prompt: the literal before the field is the header
+            header = self._header_of_plain(before, tools, kwargs, prompt)
+            return self._place(len(prompt) + _shared(self._whole[len(prompt) : begin], header)), True
         if first is None or begin is None:
             return None, is_prefix
         return self._shared_tail(prompt, bare, first, begin), False
+
+    def _header_of_plain(
+        self, before: list[dict[str, Any]], tools: list[Any] | None, kwargs: dict[str, Any], prompt: str
+    ) -> str:
+        """What a template without a generation prompt prints before a plain answer: its header.
+
+        Markup of a tool call or a think block that follows is no header: the model must write it.
+        """
+        own = sentinel(len(self._fields))
+        try:
+            text = self._renderer.render([*before, {"role": "assistant", "content": own}], tools, kwargs)
+        except RenderError:
+            return ""
+        header, found, _ = text.removeprefix(prompt).partition(own)
+        return header if found and header.strip() else ""
 
     def _shared_tail(self, prompt: str, bare: str, first: int, begin: int) -> Place:
         """The prompt is not a prefix: compare what it ends with to the literal before the turn's field."""
@@ -216,12 +230,7 @@ class _Turns:
             return self._place(begin)
         matches = list(SENTINEL.finditer(prompt))
         tail = prompt[matches[-1].end() :] if matches else prompt
-        literal = str(self._pieces[first - 1])
-        shared = 0
-        for ours, theirs in zip(literal, tail, strict=False):
-            if ours != theirs:
-                break
-            shared += 1
+        shared = _shared(str(self._pieces[first - 1]), tail)
         return (first - 1, shared) if shared else self._place(begin)
 
     def _like_earlier(self, turns: list[Turn], first: int | None) -> Place | None:
@@ -256,6 +265,16 @@ class _Turns:
         if stop is None:
             return (piece, into), False
         return (piece, stop[1]), True
+
+
+def _shared(one: str, other: str) -> int:
+    """How many leading characters two texts share."""
+    count = 0
+    for ours, theirs in zip(one, other, strict=False):
+        if ours != theirs:
+            break
+        count += 1
+    return count
 
 
 def _walk(text: str, skeleton: Skeleton, texts: list[str]) -> list[str] | None:

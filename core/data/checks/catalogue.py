@@ -51,6 +51,7 @@ CATALOGUE: dict[str, Diagnosis] = {
     "tools-ignored": Diagnosis("error", 1, "the template ignores tools: renderings with and without them are equal", "choose a data.template with tool support"),
     "null-argument": Diagnosis("error", 1, "a tool call holds null where the tool's schema has no such argument ({detail}); the file's writer put it there, and the model would learn it", "write the file as JSON lines, or drop the null keys"),
     "arguments-as-text": Diagnosis("error", 1, "the arguments of a tool call are text that is not JSON, and are printed escaped ({detail})", "write arguments as an object"),
+    "think-tags": Diagnosis("warning", 1, "think tags of an answer do not pair: {detail}", "write every thought as one <think> block, or as reasoning_content"),
     "special-in-content": Diagnosis("warning", 1, "content holds {detail}, which becomes a control token", "take such texts out of the data: a reader of untrusted text could forge turns"),
     # The ids are wrong.
     "double-bos": Diagnosis("error", 2, "the row begins with two BOS tokens: the text holds one and the tokenizer adds another", "take the BOS text out of the rows"),
@@ -62,6 +63,9 @@ CATALOGUE: dict[str, Diagnosis] = {
     "markers-take-prompt": Diagnosis("error", 3, "the template's generation markers take in what the model need not write: {detail}", "use a mended template"),
     "prompt-in-loss": Diagnosis("error", 3, "{amount} tokens of user or system text carry loss", 'use loss_on = "assistant"'),
     "tool-result-in-loss": Diagnosis("error", 3, "{amount} tokens of tool results carry loss: the model would learn to invent them", 'use loss_on = "assistant"'),
+    "next-turn-in-loss": Diagnosis("error", 3, "what stands between an answer and the next turn carries loss: {detail}; the model would learn to write the other side's role", 'use loss_on = "assistant"'),
+    "header-in-loss": Diagnosis("warning", 3, "the role tag before an answer carries loss, though the generation prompt supplies it: {detail}", 'use data.template = "model", or begin the answers without blanks'),
+    "supplied-in-loss": Diagnosis("note", 3, "the generation prompt supplies {detail} before an answer, and it carries loss all the same", 'nothing breaks; data.template = "model" leaves it out'),
     "all-trained": Diagnosis("error", 3, "every token carries loss although {detail} was asked for", "check the labels, masks and prompts in these rows"),
     "stop-outside-loss": Diagnosis("error", 3, "the token that ends an answer carries no loss, so the model does not learn to stop", "use a template whose markers take in the end token"),
     "no-stop": Diagnosis("error", 3, "no end token follows an answer in the rendering, so the model does not learn to stop", "use a template that ends every turn, or add the end token to the answers"),
@@ -97,6 +101,8 @@ CATALOGUE: dict[str, Diagnosis] = {
     "no-markers": Diagnosis("note", 9, "the template has no generation markers; the spans were found in the rendering itself, which is unchanged", "nothing to do"),
     "default-system": Diagnosis("note", 9, "the template adds a system text of its own: {detail}", "give a system message to choose it yourself"),
     "date-in-template": Diagnosis("note", 9, "the template prints today's date: renderings differ by day ({detail})", "set the date through chat_template_kwargs where the template allows it"),
+    "chat-ids-differ": Diagnosis("error", 9, "apply_chat_template of this tokenizer gives other ids than its own text encoded, so chat sees what training never showed: {detail}", "load the class the model was trained with, or name its files in data.template"),
+    "markup-in-pieces": Diagnosis("note", 9, "the template's own markup {detail} is no single token here: it is split into pieces that ordinary text has too", "use the tokenizer that the template was written for"),
     "tokenizer-files-disagree": Diagnosis("error", 9, "AutoTokenizer and tokenizer.json of the same folder give other ids for {detail}", "put the model's config.json beside them, or load the class the model was trained with"),
     "packs-see-each-other": Diagnosis("warning", 9, "wrapped packing lets rows see each other", 'use data.packing = "bfd"'),
 }  # fmt: skip

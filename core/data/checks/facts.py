@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from core.data.drafting import Draft, Drafter
+from core.data.fields import Field
 from core.data.tokenizer import Tokenizer
 from core.data.types import Conversation, Rendering, Span
 from core.recipe import DataSection
@@ -62,6 +64,16 @@ class RowFacts:
         first = int(np.searchsorted(self.ends, start, side="right"))
         last = int(np.searchsorted(self.starts, end, side="left"))
         return slice(first, max(first, last))
+
+    def fields(self) -> Iterator[tuple[Field, int, int]]:
+        """Every text of the data that the template printed, and its characters [start, end)."""
+        alignment = self.draft.alignment
+        if alignment is None:
+            return
+        for number, piece in enumerate(alignment.skeleton.pieces):
+            if isinstance(piece, int):
+                places = alignment.starts[number], alignment.starts[number + 1]
+                yield alignment.skeleton.fields[piece], *places
 
     def trained_in(self, span: Span) -> int:
         """Trained tokens wholly inside a span."""

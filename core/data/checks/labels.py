@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from core.data.checks.facts import ModelFacts, Note, RowFacts, shown
+from core.data.checks.scaffold import scaffold_notes
 from core.data.rowpass import cut_length
-from core.data.types import IGNORED, Span
+from core.data.types import Span
 
 _MASKED_ROLES = ("user", "system", "developer")
 
@@ -22,7 +23,8 @@ def label_notes(facts: RowFacts, model: ModelFacts) -> Iterator[Note]:
             yield from _turn_ends(facts, model)
             yield from _answers(facts)
             yield from _not_answers(facts)
-            yield from _merges(facts)
+            yield from scaffold_notes(facts)
+            yield from _merges(facts, model)
         yield from _everything(facts)
     yield from _cut(facts, model)
 
@@ -67,7 +69,7 @@ def _turn_ends(facts: RowFacts, model: ModelFacts) -> Iterator[Note]:
             missing = True
             continue
         tokens = facts.touching(span.start, span.end)
-        if facts.ids[tokens].size and not facts.trained[tokens].any():
+        if facts.ids[tokens].size and not facts.trained[tokens][0]:
             outside = True
         else:
             yield from _wrong_stop(facts, model, tokens)
@@ -84,25 +86,23 @@ def _wrong_stop(facts: RowFacts, model: ModelFacts, tokens: slice) -> Iterator[N
 
 
 def _answers(facts: RowFacts) -> Iterator[Note]:
-    """Only markers can leave out part of an answer; spans found by alignment hold it by construction."""
+    """Text of a turn that is to be trained, without a label. Blanks at its ends do not count.
+
+    Only markers can leave out part of an answer; spans found by alignment hold it by construction.
+    """
     if facts.draft.source != "markers":
         return
-    for span in facts.rendering.spans:
-        if (
-            span.role != "assistant"
-            or span.part not in ("content", "thinking", "tool call")
-            or not facts.wants(span.message)
-        ):
+    text = facts.rendering.text
+    for field, start, end in facts.fields():
+        if field.role != "assistant" or not facts.wants(field.message):
             continue
-        masked = [
-            token
-            for token in range(*facts.within(span).indices(len(facts.ids)))
-            if facts.labels[token] == IGNORED
-            and facts.rendering.text[facts.starts[token] : facts.ends[token]].strip()
-        ]
-        if masked:
-            text = facts.rendering.text[facts.starts[masked[0]] : facts.ends[masked[-1]]]
-            yield Note("markers-miss-answer", facts.row, f'"{shown(text)}"')
+        inner = text[start:end]
+        first = start + len(inner) - len(inner.lstrip())
+        tokens = facts.touching(first, start + len(inner.rstrip()))
+        masked = np.flatnonzero(~facts.trained[tokens]) + tokens.start
+        if len(masked):
+            missed = text[facts.starts[masked[0]] : facts.ends[masked[-1]]]
+            yield Note("markers-miss-answer", facts.row, f'"{shown(missed)}"')
             return
 
 
@@ -140,12 +140,20 @@ def _asked_for(facts: RowFacts, span: Span) -> bool:
     return facts.draft.loss.wants(facts.conversation, span.message)
 
 
-def _merges(facts: RowFacts) -> Iterator[Note]:
-    """A token over the end of a prompt: at inference the prompt alone is split in another way."""
-    text = facts.rendering.text
-    for start, _ in facts.rendering.trained:
+def _merges(facts: RowFacts, model: ModelFacts) -> Iterator[Note]:
+    """A token over the end of a prompt. It is told only where the prompt alone is really split in another way."""
+    text, alignment = facts.rendering.text, facts.draft.alignment
+    if alignment is None:
+        return
+    for turn in alignment.skeleton.turns:
+        if turn.role != "assistant" or not facts.wants(turn.message):
+            continue
+        start = alignment.at(turn.start)
         first = int(np.searchsorted(facts.ends, start, side="right"))
         if first < len(facts.ids) and facts.starts[first] < start < facts.ends[first]:
+            prompt = model.tokenizer.encode(text[:start])
+            if facts.ids[: len(prompt)].tolist() == prompt:
+                continue  # Phi-3's role tokens take in the blanks behind them, in the prompt too
             before, after = text[facts.starts[first] : start], text[start : facts.ends[first]]
             yield Note("boundary-merge", facts.row, f'"{shown(before)}" and "{shown(after)}" are one token')
             return

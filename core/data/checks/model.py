@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from core.data.checks.facts import ModelFacts, Note, shown
 from core.data.drafting import Drafter
+from core.data.fields import sentinel
 from core.data.render import RenderError, template_messages
 from core.data.types import Conversation
 from core.recipe import Recipe
 
 WHOLE_SET = -1  # the row of a note that is about the set
+_TAG = re.compile(r"<\|[^|<>\s]{1,40}\|>|\[/?[A-Z][A-Z_]+\]")
 _PROBES = (
     "12345 67",
     "\tindented",
@@ -60,6 +63,8 @@ def model_notes(model: ModelFacts, packing: str, probe: Conversation | None) -> 
         if not template.markers:
             yield Note("no-markers", WHOLE_SET)
         yield from _clock(model, probe)
+        yield from _chat_ids(model, probe)
+        yield from _markup(model)
     if packing == "wrapped":
         yield Note("packs-see-each-other", WHOLE_SET)
 
@@ -109,6 +114,39 @@ def _files(model: ModelFacts) -> Iterator[Note]:
         if from_file.encode(text, add_special_tokens=False).ids != model.tokenizer.encode(text):
             yield Note("tokenizer-files-disagree", WHOLE_SET, f'"{shown(text)}"')
             return
+
+
+def _chat_ids(model: ModelFacts, probe: Conversation) -> Iterator[Note]:
+    """The ids chat will use, from the tokenizer's own call, against the rendered text encoded."""
+    renderer, hf = model.drafter.renderer, model.tokenizer.hf
+    if renderer is None or model.section.template != "model":
+        return
+    messages, tools = template_messages(probe), list(probe.tools) or None
+    try:
+        ours = model.tokenizer.encode(renderer.render(messages, tools, probe.template_kwargs))
+        theirs = hf.apply_chat_template(
+            messages, tools=tools, tokenize=True, return_dict=False, **probe.template_kwargs
+        )
+    except Exception:  # a tokenizer's own code raises whatever it likes; rows tell of refusals themselves
+        return
+    if list(theirs) != ours:
+        yield Note("chat-ids-differ", WHOLE_SET, f"{len(theirs)} ids against {len(ours)} in row {probe.row}")
+
+
+def _markup(model: ModelFacts) -> Iterator[Note]:
+    """Tags in the template's own text, as a plain chat of two turns shows it."""
+    renderer = model.drafter.renderer
+    if renderer is None:
+        return
+    asked, answered = {"role": "user", "content": sentinel(0)}, {"role": "assistant", "content": sentinel(1)}
+    try:
+        text = renderer.render([asked, answered], None, {})
+    except RenderError:
+        return
+    tags = dict.fromkeys(_TAG.findall(text))
+    split = [tag for tag in tags if tag not in model.tokenizer.added and len(model.tokenizer.encode(tag)) > 1]
+    if split:
+        yield Note("markup-in-pieces", WHOLE_SET, ", ".join(split[:4]))
 
 
 def _clock(model: ModelFacts, probe: Conversation) -> Iterator[Note]:

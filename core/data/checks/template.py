@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from core.data.checks.facts import ModelFacts, Note, RowFacts, shown
@@ -10,6 +11,7 @@ from core.data.formats.messages import ROLES
 from core.data.render import RenderError, template_messages
 from core.data.types import Conversation, Span
 
+_EMPTY_BEFORE_ANOTHER = re.compile(r"<think>\s*</think>\s*<think>")
 _DROPPED = {"tool call": "tool-call-dropped", "tool result": "tool-result-dropped"}
 
 
@@ -22,6 +24,7 @@ def template_notes(facts: RowFacts, model: ModelFacts) -> Iterator[Note]:
     yield from _tools(facts, model)
     yield from _prefixes(facts, model)
     yield from _own_system(facts)
+    yield from _think_tags(facts)
 
 
 def _roles(facts: RowFacts) -> Iterator[Note]:
@@ -122,6 +125,25 @@ def _own_system(facts: RowFacts) -> Iterator[Note]:
     text = "".join(facts.rendering.text[span.start : span.end] for span in opening if span.part == "scaffold")
     if sum(character.isalpha() for character in text) > 20 and not facts.conversation.tools:
         yield Note("default-system", facts.row, f'"{shown(text, 60)}"')
+
+
+def _think_tags(facts: RowFacts) -> Iterator[Note]:
+    """In one answer as many blocks are opened as closed, and no empty one stands before a thought."""
+    if "think>" not in facts.rendering.text:
+        return
+    answers: dict[int, str] = {}
+    for span in facts.rendering.spans:
+        if span.role == "assistant":
+            text = facts.rendering.text[span.start : span.end]
+            answers[span.message] = answers.get(span.message, "") + text
+    for text in answers.values():
+        opened, closed = text.count("<think>"), text.count("</think>")
+        if opened != closed:
+            yield Note("think-tags", facts.row, f"{opened} opened, {closed} closed")
+            return
+        if _EMPTY_BEFORE_ANOTHER.search(text):
+            yield Note("think-tags", facts.row, "an empty block before another")
+            return
 
 
 def field_texts(conversation: Conversation) -> list[str]:

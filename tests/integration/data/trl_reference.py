@@ -11,13 +11,14 @@ Labelled = tuple[list[int], list[int]]
 
 
 def trl_rows(
-    rows: list[dict[str, Any]], hf: Any, *, assistant_only: bool, **config: Any
+    rows: list[dict[str, Any]], hf: Any, *, assistant_only: bool, table: bool = False, **config: Any
 ) -> dict[int, Labelled]:
     """What SFTTrainer makes of rows, by their "row" key; rows that it drops are absent.
 
-    Runs the trainer's own `_prepare_dataset`, with the decisions its constructor takes for these rows.
+    Runs the trainer's own `_prepare_dataset`, with the decisions its constructor takes for these rows. `table`
+    hands the rows over as a data set whose columns are known, which TRL needs for from/value rows.
     """
-    from datasets import IterableDataset
+    from datasets import Dataset, IterableDataset
     from trl import SFTConfig, SFTTrainer
     from trl.chat_template_utils import get_training_chat_template, has_generation_markers
 
@@ -38,7 +39,7 @@ def trl_rows(
         if args.completion_only_loss is None
         else args.completion_only_loss,
     )
-    dataset = IterableDataset.from_generator(lambda: iter(rows))
+    dataset = Dataset.from_list(rows) if table else IterableDataset.from_generator(lambda: iter(rows))
     prepared = SFTTrainer._prepare_dataset(trainer, dataset, hf, args, False, None, "train")
     return {item["row"]: (list(item["input_ids"]), list(item["labels"])) for item in prepared}
 

@@ -33,6 +33,10 @@ def marked(answer: str) -> str:
 
 
 MARKED = marked("{% generation %}{{ m.content + '<|im_end|>' }}{% endgeneration %}{{ '\\n' }}")
+TAGGED = (
+    "{%- for m in messages %}{%- if m.role == 'assistant' %}{% generation %}{{ '<|im_start|>assistant\\n' + m.content + '<|im_end|>' }}"
+    "{% endgeneration %}{{ '\\n' }}{%- else %}" + TURN + "{%- endif %}{%- endfor %}" + ASK
+)  # fmt: skip
 REFUSING = "{% if CONDITION %}{{ raise_exception('REASON') }}{% endif %}" + CHATML
 NO_SYSTEM = REFUSING.replace("CONDITION", "messages[0].role == 'system'").replace("REASON", "no system")
 NO_TOOLS = REFUSING.replace("CONDITION", "tools").replace("REASON", "no tools")
@@ -81,6 +85,15 @@ def split(prompt: dict[str, Any], answer: str) -> dict[str, Any]:
     """A row of prompt and completion as messages."""
     return {"prompt": prompt["messages"], "completion": [{"role": "assistant", "content": answer}]}
 
+
+# A tokenizer with code of its own, as remote code is: its chat call puts an id before the text's.
+OWN = """
+from transformers import PreTrainedTokenizerFast
+
+class OwnTokenizer(PreTrainedTokenizerFast):
+    def apply_chat_template(self, *conversation, **options):
+        return [5] + super().apply_chat_template(*conversation, **options)
+"""
 
 MANY = [chat(f"Say: {n} cats sleep.", f"Sleep, {n} cats do.") for n in range(30)]
 
@@ -152,6 +165,7 @@ CASES = [
     row("tools-ignored", chat("Hi", "Yes.", tools=[TOOL])),
     row("null-argument", called({"what": None}, tools=[TOOL]), good=(called({"where": None}, tools=[TOOL]),)),
     row("arguments-as-text", called("key, please"), good=(called('{"what": "key"}'),)),
+    row("think-tags", chat("Hi", "Hm.</think>Yes."), chat("Hi", "<think>\n</think>\n<think>Hm.</think>Yes."), good=(GOOD, chat("Hi", "<think>Hm.</think>Yes."))),
     row("special-in-content", chat("Say: The cat<|im_end|>", "Yes.")),
     # The ids are wrong.
     row("double-bos", {"text": "<|bos|>Once."}, good=({"text": "Once."},), model={"bos": True}),
@@ -163,6 +177,9 @@ CASES = [
     row("markers-take-prompt", GOOD, good=({"text": "Once."},), template="{%- for m in messages %}{% generation %}" + TURN + "{% endgeneration %}{%- endfor %}" + ASK, without={"template": MARKED}),
     row("prompt-in-loss", split(chat("Say: The cat sleeps."), "Sleeps, it does."), template=COUNTING, without={"template": CHATML}),
     row("tool-result-in-loss", turns(("user", "Hi"), ("assistant", "Yes."), ("tool", "It sleeps.")), loss_on="all"),
+    row("next-turn-in-loss", chat("Hi", "Yes.", "And now?", "No."), template=marked("{% generation %}{{ m.content + '<|im_end|>\\nNext: ' }}{% endgeneration %}")),
+    row("header-in-loss", GOOD, good=({"text": "Once."},), template=TAGGED, without={"template": MARKED}),
+    row("supplied-in-loss", GOOD, good=({"text": "Once."},), template=TAGGED.replace("{% generation %}{{ '<|im_start|>assistant", "{{ '<|im_start|>assistant' }}{% generation %}{{ '"), without={"template": MARKED}),
     row("all-trained", {"input_ids": [5, 6, 7], "completion_mask": [1, 1, 1]}, {"prompt": "", "completion": "Once."}, good=({"input_ids": [5, 6, 7], "completion_mask": [0, 1, 1]}, {"input_ids": [5, 6, 7], "labels": [5, 6, 7]}, {"text": "Once."}, {"prompt": "Once", "completion": " more."})),
     row("stop-outside-loss", GOOD, good=({"text": "Once."},), template=marked("{% generation %}{{ m.content }}{% endgeneration %}{{ '<|im_end|>\\n' }}"), without={"template": MARKED}),
     row("no-stop", GOOD, good=({"text": "Once."},), template=NO_END, without={"template": CHATML}),
@@ -198,6 +215,8 @@ CASES = [
     whole("no-markers", {"template": MARKED}, template=CHATML),
     row("default-system", GOOD, good=({"text": "Once."},), template=DATED, without={"template": CHATML}),
     whole("date-in-template", {"template": UNDATED}, template=DATED),
+    whole("chat-ids-differ", {"model": {"code": OWN.replace("[5] + ", "")}}, model={"code": OWN}),
+    whole("markup-in-pieces", {"template": CHATML}, template=CHATML.replace("im_start", "turn_start")),
     whole("tokenizer-files-disagree", {"model": {}}, model={"lower": True}),
     whole("packs-see-each-other", {"section": {"packing": "bfd"}}, packing="wrapped"),
 ]  # fmt: skip
@@ -217,6 +236,7 @@ def checked(folder: Path, rows: tuple[Any, ...], section: dict[str, Any], templa
         (folder / "template.jinja").write_text(template)
         changes["data.template"] = str(folder / "template.jinja")
     changes |= {f"data.{key}": value for key, value in section.items()}
+    changes["model.trust_remote_code"] = "code" in model
     return check(with_changes(Recipe(), changes), _model(folder / "model", **model) if model else DEMO)
 
 
@@ -232,6 +252,7 @@ def _model(
     template: bool = True,
     bos: bool = False,
     lower: bool = False,
+    code: str = "",
     **settings: Any,
 ) -> Path:
     """A copy of the demo tokenizer with other settings or files; an empty `config` takes the file away."""
@@ -246,6 +267,12 @@ def _model(
     if lower:
         tokenizer["normalizer"] = {"type": "Lowercase"}
         known["tokenizer_class"] = "GPT2Tokenizer"
+    if code:
+        (folder / "own.py").write_text(code)
+        settings |= {
+            "tokenizer_class": "OwnTokenizer",
+            "auto_map": {"AutoTokenizer": [None, "own.OwnTokenizer"]},
+        }
     for key, value in settings.items():
         known.pop(key, None)
         if value is not None:

@@ -41,15 +41,19 @@ def labelled(folder: Path, conversation: Conversation, **section: Any) -> tuple[
 
 @pytest.fixture
 def november(monkeypatch: pytest.MonkeyPatch) -> None:
+    freeze_to_november(monkeypatch)
+
+
+def freeze_to_november(monkeypatch: pytest.MonkeyPatch) -> None:
     """Freeze the clock that templates print to the day the masks were made."""
-    from transformers.utils import chat_template_utils
+    from core.data import sandbox
 
     class Frozen(datetime.datetime):
         @classmethod
         def now(cls, tz: Any = None) -> Frozen:
             return cls(2026, 11, 20, 12, 0, 0)
 
-    monkeypatch.setattr(chat_template_utils, "datetime", Frozen)
+    monkeypatch.setattr(sandbox, "datetime", Frozen)
 
 
 def test_ids_and_masks_equal_those_of_trl(shared_data: Path, november: None) -> None:
