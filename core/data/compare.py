@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import get_args
 
-from core.data.types import IGNORED
 from core.data.view import ShownRow
 from core.recipe import LossOn, Recipe, with_changes
 
@@ -32,15 +31,13 @@ def under(recipe: Recipe, setting: str) -> Recipe:
 def compare_rows(left: ShownRow, right: ShownRow) -> tuple[Pair, ...]:
     """Both token sequences laid side by side; equal ids stand together."""
     ours, theirs = left.input_ids, right.input_ids
-    pairs = [_pair(left, right, one, other) for one, other in _matched(ours, theirs)]
-    return tuple(pairs)
-
-
-def _pair(left: ShownRow, right: ShownRow, one: int | None, other: int | None) -> Pair:
-    if one is None or other is None:
-        return Pair(one, other, False, False)
-    ours, theirs = left.tokens[one], right.tokens[other]
-    return Pair(one, other, ours.id == theirs.id, (ours.label == IGNORED) == (theirs.label == IGNORED))
+    trained, also = left.tokens.trained.tolist(), right.tokens.trained.tolist()
+    return tuple(
+        Pair(one, other, False, False)
+        if one is None or other is None
+        else Pair(one, other, ours[one] == theirs[other], trained[one] == also[other])
+        for one, other in _matched(ours, theirs)
+    )
 
 
 def _matched(ours: list[int], theirs: list[int]) -> list[tuple[int | None, int | None]]:

@@ -5,7 +5,6 @@ It goes through the same draft, encoding and labelling as the whole set; only wh
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +22,8 @@ from core.data.rows import Rows, hub_state, read_rows
 from core.data.templates import choose_template
 from core.data.token_bytes import token_bytes_of
 from core.data.tokenizer import Tokenizer, load_tokenizer
-from core.data.types import IGNORED, Conversation, Rendering, Row, RowProblem, Span, Token
+from core.data.tokens import NO_TOKENS, Cause, Tokens
+from core.data.types import IGNORED, Conversation, Rendering, Row, RowProblem, Span
 from core.errors import UsageError
 from core.recipe import DataSection, Recipe
 
@@ -43,7 +43,7 @@ class ShownRow:
     how: str  # how the record was read, in words
     conversation: Conversation | None
     rendering: Rendering
-    tokens: tuple[Token, ...]
+    tokens: Tokens
     kept: int
     loss_on: str
     template: str
@@ -52,15 +52,15 @@ class ShownRow:
 
     @property
     def input_ids(self) -> list[int]:
-        return [token.id for token in self.tokens[: self.kept]]
+        return self.tokens.ids[: self.kept].tolist()
 
     @property
     def labels(self) -> list[int]:
-        return [token.label for token in self.tokens[: self.kept]]
+        return self.tokens.labels[: self.kept].tolist()
 
     @property
     def trained(self) -> int:
-        return sum(token.label != IGNORED for token in self.tokens[: self.kept])
+        return int(self.tokens.trained[: self.kept].sum())
 
     def to_json(self) -> dict[str, Any]:
         """The shape of `tunedeck show --json`; documented in docs/labels.md."""
@@ -130,7 +130,7 @@ def shown(row: Row, section: DataSection, drafter: Drafter) -> ShownRow:
             "",
             None,
             empty,
-            (),
+            NO_TOKENS,
             0,
             section.loss_on,
             template,
@@ -164,39 +164,59 @@ def _tokens(
     conversation: Conversation,
     section: DataSection,
     tokenizer: Tokenizer,
-) -> tuple[Token, ...]:
+) -> Tokens:
     draft, encoded = batch.drafts[0], batch.encoded
     if not len(encoded.ids):
-        return ()
+        return NO_TOKENS
     nothing: np.ndarray = np.zeros(len(encoded.ids), dtype=np.int64)
     starts, ends = batch.characters(0) or (nothing, nothing)
+    span_of = _spans_of(rendering, starts, ends)
+    trained = batch.labels != IGNORED
     limit = cut_length(section)
-    span_starts = [span.start for span in rendering.spans]
-    tokens = []
+    cut = np.arange(len(starts)) >= (len(starts) if limit is None else limit)
+    kinds, cause = np.unique(span_of * 4 + trained * 2 + cut, return_inverse=True)
+    causes = []
+    for kind in kinds.tolist():
+        span = rendering.spans[kind // 4] if rendering.spans else _NO_SPAN
+        reason = reason_of(draft, span, conversation, kind & 2 > 0, kind & 1 > 0, section)
+        causes.append(Cause(span.role, span.message, span.part, reason))
     known = token_bytes_of(tokenizer)
-    for index, (number, label) in enumerate(zip(encoded.ids.tolist(), batch.labels.tolist(), strict=True)):
-        place = (int(starts[index]), int(ends[index]))
-        span = _span_at(rendering, span_starts, place)
-        cut = limit is not None and index >= limit
-        reason = reason_of(draft, span, conversation, label != IGNORED, cut, section)
-        data = known.of(number)
-        shown = data.decode("utf-8", "replace")
-        tokens.append(Token(number, shown, label, span.role, span.message, span.part, reason, place, data))
-    return tuple(tokens)
+    different, piece = np.unique(encoded.ids, return_inverse=True)
+    return Tokens(
+        encoded.ids,
+        batch.labels,
+        starts.astype(np.int32),
+        ends.astype(np.int32),
+        piece.astype(np.int32),
+        cause.astype(np.int32),
+        tuple(known.of(number) for number in different.tolist()),
+        tuple(causes),
+    )
 
 
-def _span_at(rendering: Rendering, span_starts: list[int], place: tuple[int, int]) -> Span:
-    """The span a token belongs to: the one that holds most of it."""
-    if not rendering.spans:
-        return _NO_SPAN
-    first = max(bisect_right(span_starts, place[0]) - 1, 0)
-    best, most = rendering.spans[first], -1
-    for span in rendering.spans[first:]:
+def _spans_of(rendering: Rendering, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """The number of the span every token belongs to: int64 [tokens]; 0 where there are no spans."""
+    spans = rendering.spans
+    if not spans:
+        return np.zeros(len(starts), dtype=np.int64)
+    span_starts = np.asarray([span.start for span in spans])
+    found: np.ndarray = np.maximum(np.searchsorted(span_starts, starts, side="right") - 1, 0)
+    span_ends = np.asarray([span.end for span in spans])
+    for token in np.flatnonzero(ends > span_ends[found]).tolist():
+        found[token] = _span_at(spans, int(found[token]), (int(starts[token]), int(ends[token])))
+    return found
+
+
+def _span_at(spans: tuple[Span, ...], first: int, place: tuple[int, int]) -> int:
+    """The span that holds most of a token which begins in `first`."""
+    best, most = first, -1
+    for number in range(first, len(spans)):
+        span = spans[number]
         if span.start >= max(place[1], place[0] + 1):
             break
         shared = min(span.end, place[1]) - max(span.start, place[0])
         if shared > most:
-            best, most = span, shared
+            best, most = number, shared
     return best
 
 

@@ -130,7 +130,7 @@ async def test_what_is_cut_off_is_struck_and_said(app) -> None:
         tokens.focus()
         await pilot.press("end")
         assert inspector(app)[1] == "label -100, cut off: past max_length 256"
-        last = tokens.render_line(min(tokens.size.height, len(tokens.layout_lines.lines)) - 1)
+        last = tokens.render_line(min(tokens.size.height, len(tokens.layout_lines)) - 1)
         assert any(segment.style.strike for segment in last if segment.text.strip())
         assert "answer-cut" in inspector(app)[3]
 

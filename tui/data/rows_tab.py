@@ -13,6 +13,7 @@ from textual.widget import Widget
 
 from core.data.check import CheckReport
 from core.data.glance import Comparison, Found, Glances
+from core.data.tokens import NO_TOKENS
 from core.data.types import Finding
 from core.data.view import ShownRow
 from tui.data.ask import Ask
@@ -116,7 +117,7 @@ class RowsTab(Vertical):
         self.listed.set_order(None)
         self.listed.go(0)
         self.listed.open(0)
-        self.query_one(TokenView).show((), 0, frozenset(), empty="reading the first row …")
+        self.query_one(TokenView).show(NO_TOKENS, 0, frozenset(), empty="reading the first row …")
         self._show_view()
         self._want_row(0, again=True)
         self._want_glances(list(range(_FIRST_PAGE)))
@@ -384,7 +385,7 @@ class RowsTab(Vertical):
         if self.compared and compare.display:
             lines = comparison_lines(compare)
         else:
-            lines = inspector_lines(self.row, tokens.cursor if tokens.tokens else None, self.report)
+            lines = inspector_lines(self.row, tokens.cursor if len(tokens.tokens) else None, self.report)
         bar, styles = self.query_one("#inspector", Bar), ("name", "", "", "muted")
         for number, (line, style) in enumerate(zip(lines, styles, strict=True)):
             bar.put(number, [Part(" " + cut(visible(line), max(self.size.width - 2, 0)), style)])

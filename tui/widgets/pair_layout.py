@@ -133,5 +133,5 @@ def _text_of(shown: ShownRow, token: int | None) -> tuple[str, bool]:
     """How a token looks, and whether a line ends after it; nothing where there is none."""
     if token is None:
         return "", False
-    text, _, ends = token_cell(shown.tokens[token].text, shown.tokens[token].id in shown.special_ids)
+    text, _, ends = token_cell(shown.tokens.text(token), int(shown.tokens.ids[token]) in shown.special_ids)
     return text, ends

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
 from rich.segment import Segment
 from textual import events
 from textual.binding import Binding, BindingType
@@ -16,9 +17,10 @@ from textual.geometry import Region
 from textual.message import Message
 from textual.strip import Strip
 
-from core.data.types import IGNORED, Token
+from core.data.tokens import NO_TOKENS, Tokens
+from core.data.types import Token
 from tui.widgets.text import fit, visible, wrap
-from tui.widgets.token_layout import Layout, Piece, lay_out
+from tui.widgets.token_layout import Layout, Piece, no_layout
 from tui.widgets.token_style import TokenStyled, token_classes
 
 
@@ -56,34 +58,32 @@ class TokenView(TokenStyled, can_focus=True):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.tokens: tuple[Token, ...] = ()
+        self.tokens = NO_TOKENS
         self.kept = 0
         self.cursor = 0
         self.ids = False
         self.only_trained = False
         self.roles = False
-        self.layout_lines = Layout((), ())
+        self.layout_lines = no_layout()
         self._special: frozenset[int] = frozenset()
         self._empty = ""
-        self._shown: list[int] = []
+        self._shown: np.ndarray = np.zeros(0, dtype=np.int64)
         self._top = 0
 
-    def show(self, tokens: tuple[Token, ...], kept: int, special: frozenset[int], *, empty: str = "") -> None:
+    def show(self, tokens: Tokens, kept: int, special: frozenset[int], *, empty: str = "") -> None:
         """Show a row's tokens, the cursor on the first trained one; `empty` is said where there are none."""
-        same = len(tokens) == len(self.tokens) and all(
-            a.id == b.id for a, b in zip(tokens, self.tokens, strict=True)
-        )
+        same = np.array_equal(tokens.ids, self.tokens.ids)
         self.tokens, self.kept, self._special, self._empty = tokens, kept, special, empty
         if not same:
-            self.cursor = next((i for i, token in enumerate(tokens) if token.label != IGNORED), 0)
+            self.cursor = _first(tokens.trained) or 0
         self._lay_out()
 
     # Moving
 
     def action_step(self, tokens: int) -> None:
-        if self._shown:
+        if len(self._shown):
             place = self._place_of(self.cursor) + tokens
-            self._move(self._shown[min(max(place, 0), len(self._shown) - 1)])
+            self._move(int(self._shown[min(max(place, 0), len(self._shown) - 1)]))
 
     def action_line(self, lines: int) -> None:
         self._to_line(self.layout_lines.line_of(self.cursor) + lines)
@@ -92,15 +92,16 @@ class TokenView(TokenStyled, can_focus=True):
         self.action_line(pages * max(self._page_lines - 1, 1))
 
     def action_edge(self, end: int) -> None:
-        if self._shown:
-            self._move(self._shown[-1] if end else self._shown[0])
+        if len(self._shown):
+            self._move(int(self._shown[-1] if end else self._shown[0]))
 
     def action_next_trained(self) -> None:
         """The first trained token after the next masked one, or the first of the row."""
-        after = next((i for i in range(self.cursor, len(self.tokens)) if self.tokens[i].label == IGNORED), 0)
-        start = next((i for i in range(after, len(self.tokens)) if self.tokens[i].label != IGNORED), None)
+        trained = self.tokens.trained
+        after = _first(~trained, self.cursor)
+        start = None if after is None else _first(trained, after)
         if start is None:
-            start = next((i for i, token in enumerate(self.tokens) if token.label != IGNORED), None)
+            start = _first(trained)
         if start is not None:
             self._move(start)
 
@@ -118,19 +119,18 @@ class TokenView(TokenStyled, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         line = self._top + event.y // self._rows_per_line
-        if line >= len(self.layout_lines.lines):
+        if line >= len(self.layout_lines):
             return
         x = 0
-        for piece in self.layout_lines.lines[line]:
+        for piece in self.layout_lines.line(line):
             x += piece.cells
             if event.x < x:
                 self._move(piece.token)
                 return
 
     def _to_line(self, line: int) -> None:
-        if self.layout_lines.lines:
-            line = min(max(line, 0), len(self.layout_lines.lines) - 1)
-            self._move(self.layout_lines.lines[line][0].token)
+        if len(self.layout_lines):
+            self._move(self.layout_lines.first(min(max(line, 0), len(self.layout_lines) - 1)))
 
     def _move(self, index: int) -> None:
         """Put the cursor on a token and repaint the lines that change."""
@@ -146,9 +146,7 @@ class TokenView(TokenStyled, can_focus=True):
         self._tell()
 
     def _place_of(self, index: int) -> int:
-        from bisect import bisect_left
-
-        return min(bisect_left(self._shown, index), max(len(self._shown) - 1, 0))
+        return min(int(np.searchsorted(self._shown, index)), max(len(self._shown) - 1, 0))
 
     # Layout
 
@@ -164,24 +162,21 @@ class TokenView(TokenStyled, can_focus=True):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        self._shown = [
-            index
-            for index, token in enumerate(self.tokens)
-            if not self.only_trained or token.label != IGNORED
-        ]
-        if self._shown and self.cursor not in range(len(self.tokens)):
+        tokens = self.tokens
+        self._shown = np.flatnonzero(tokens.trained) if self.only_trained else np.arange(len(tokens))
+        if len(self._shown) and self.cursor not in range(len(tokens)):
             self.cursor = 0
-        if self._shown and self.only_trained:
-            self.cursor = self._shown[self._place_of(self.cursor)]
+        if len(self._shown) and self.only_trained:
+            self.cursor = int(self._shown[self._place_of(self.cursor)])
         width = max(self.size.width, 1)
-        self.layout_lines = lay_out(self.tokens, self._shown, width, self._special, ids=self.ids)
+        self.layout_lines = Layout(tokens, self._shown, width, self._special, ids=self.ids)
         self._keep_in_view()
         self.refresh()
         self._tell()
 
     def _keep_in_view(self) -> None:
         line, page = self.layout_lines.line_of(self.cursor), self._page_lines
-        last = max(len(self.layout_lines.lines) - page, 0)
+        last = max(len(self.layout_lines) - page, 0)
         if line < self._top:
             self._top = line
         elif line >= self._top + page:
@@ -189,7 +184,7 @@ class TokenView(TokenStyled, can_focus=True):
         self._top = min(max(self._top, 0), last)
 
     def _tell(self) -> None:
-        token = self.tokens[self.cursor] if self._shown else None
+        token = self.tokens[self.cursor] if len(self._shown) else None
         self.post_message(self.Moved(self.cursor if token else None, token))
 
     # Drawing
@@ -198,12 +193,12 @@ class TokenView(TokenStyled, can_focus=True):
         line, below = divmod(y, self._rows_per_line)
         number = self._top + line
         width = self.size.width
-        if not self.layout_lines.lines:
+        if not len(self.layout_lines):
             said = wrap(visible(self._empty), width)
             return Strip([Segment(fit(said[y] if y < len(said) else "", width), self.style_of("muted"))])
-        if number >= len(self.layout_lines.lines):
+        if number >= len(self.layout_lines):
             return Strip.blank(width, self.rich_style)
-        pieces = self.layout_lines.lines[number]
+        pieces = self.layout_lines.line(number)
         segments = [
             self._id_segment(piece) if below else Segment(piece.text, self.style_of(*self._names(piece)))
             for piece in pieces
@@ -218,3 +213,9 @@ class TokenView(TokenStyled, can_focus=True):
         cut, special = piece.token >= self.kept, token.id in self._special
         names = token_classes(token, special=special, cut=cut, roles=self.roles)
         return [*names, "cursor"] if piece.token == self.cursor else names
+
+
+def _first(marks: np.ndarray, start: int = 0) -> int | None:
+    """The first marked place from `start` on: bool [tokens]."""
+    places = np.flatnonzero(marks[start:])
+    return int(places[0]) + start if len(places) else None
