@@ -93,6 +93,15 @@ def read_hub_model(model: str, revision: str = "main", *, allow_pickle: str = ""
     )
 
 
+def may_download(model: str, revision: str = "main") -> str:
+    """What a download would take, in words. Raises MissingError for a gated model this machine has no access to."""
+    found = read_hub_model(model, revision)
+    with hub_errors(model, revision):
+        api().auth_check(model)
+    access = "gated, and this machine has access; " if found.gated else ""
+    return f"{access}{found.download_bytes / 2**30:.2f} GiB to download"
+
+
 def wanted_files(files: tuple[HubFile, ...], allow_pickle: str = "") -> tuple[HubFile, ...]:
     """Small files, code to read, then safetensors of the top folder. Pickles only by name.
 

@@ -8,11 +8,11 @@ from typing import Any
 from core.errors import TunedeckError
 from core.memory.devices import read_devices, room_for
 from core.memory.fit import Lever, case, levers
-from core.memory.setting import Lengths
 from core.models.architecture_of import read_model
 from core.recipe import Recipe, differences, with_changes
 from core.runs.folder import Run
 from core.runs.start import start
+from core.runs.surroundings import stored_lengths
 from core.workspace import Workspace
 
 # A change of these keeps the prepared rows as they are.
@@ -26,17 +26,13 @@ DATA_SECTIONS = (
 
 def levers_of(run: Run) -> tuple[Lever, ...]:
     """The plan's levers priced for a run's recipe and rows, cheapest first; empty where no plan can be made."""
-    identity = run.read_json(run.identity)
+    lengths = stored_lengths(run)
+    if lengths is None:
+        return ()
     try:
-        rows, model = identity["data"], Path(identity["model"]["folder"])
-        lengths = Lengths(
-            rows=rows["examples"],
-            longest=rows["longest"],
-            mean=rows["tokens"] / max(rows["examples"], 1),
-            trained_share=rows["trained_tokens"] / max(rows["tokens"], 1),
-        )
         recipe = run.read_recipe()
-        return levers(recipe, case(read_model(model), lengths, room_for(recipe, read_devices())))
+        model = read_model(Path(run.read_json(run.identity)["model"]["folder"]))
+        return levers(recipe, case(model, lengths, room_for(recipe, read_devices())))
     except (TunedeckError, KeyError, TypeError):
         return ()
 

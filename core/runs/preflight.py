@@ -5,43 +5,38 @@ A check that fails blocks the run; one that warns is asked about once (or passed
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from core.errors import EXIT_DOES_NOT_FIT, EXIT_FAILED, TunedeckError, UsageError
-from core.memory.devices import read_devices, room_for
-from core.memory.plan import Plan, plan
-from core.memory.setting import Lengths
+from core.errors import EXIT_DOES_NOT_FIT, MissingError, TunedeckError, UsageError
 from core.models.architecture import Architecture
 from core.models.architecture_of import read_model
-from core.models.sources import ModelFiles, locate
+from core.models.sources import ModelFiles, is_hub_id, locate
 from core.models.targets import trainable_parameters
 from core.models.weight_files import refuse_pickles
-from core.recipe import ADAPTER_METHODS, Recipe, require_here
+from core.recipe import Recipe, require_here
 from core.runs.extra import checked_extra
-from core.runs.find import living_runs
+from core.runs.folder import Run
+from core.runs.surroundings import (
+    Check,
+    State,
+    device_checks,
+    disk_checks,
+    failed,
+    gib,
+    lengths_of,
+    memory_check,
+    stored_lengths,
+)
 from core.runs.watch import RULES
 from core.workspace import Workspace
 
 if TYPE_CHECKING:
     from core.data.prepare import Prepared
 
-State = Literal["ok", "warn", "fail", "skip"]
 STOP_SAMPLE = 500  # rows whose last trained token is looked at
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One line of the list. `evidence` is what was seen, `fix` what to do about it."""
-
-    check: str
-    state: State
-    evidence: str
-    fix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,23 +55,51 @@ class Preflight:
 
     @property
     def exit_code(self) -> int:
-        """3 if memory is all that is missing, else 1; only meant for a blocked list."""
-        return EXIT_DOES_NOT_FIT if {check.check for check in self.blocking} == {"memory"} else EXIT_FAILED
+        """3 if memory is all that is missing, else that of the first check that blocks; for a blocked list."""
+        if {check.check for check in self.blocking} == {"memory"}:
+            return EXIT_DOES_NOT_FIT
+        return self.blocking[0].exit_code
 
     def to_json(self) -> list[dict[str, Any]]:
-        return [asdict(check) for check in self.checks]
+        return [check.to_json() for check in self.checks]
 
 
 def preflight(
     workspace: Workspace, recipe: Recipe, out: Path, progress: Callable[[Any], None] | None = None
 ) -> Preflight:
     """Check a recipe. `out` receives the prepared rows, so that the run that follows can use them at once."""
-    checks: list[Check] = []
-    for check in _checks(workspace, recipe, out, progress):
-        checks.append(check)
+    return _listed(_checks(workspace, recipe, out, progress), progress)
+
+
+def preflight_resume(
+    workspace: Workspace, run: Run, progress: Callable[[Any], None] | None = None
+) -> Preflight:
+    """What may have changed since a run was checked and started: model, memory, disk, devices."""
+    return _listed(_resume_checks(workspace, run), progress)
+
+
+def _listed(checks: Iterator[Check], progress: Callable[[Any], None] | None) -> Preflight:
+    seen: list[Check] = []
+    for check in checks:
+        seen.append(check)
         if progress is not None:
             progress(check)
-    return Preflight(tuple(checks))
+    return Preflight(tuple(seen))
+
+
+def _resume_checks(workspace: Workspace, run: Run) -> Iterator[Check]:
+    recipe = run.read_recipe()
+    try:
+        require_here(recipe)
+        model = locate(recipe.model.source, recipe.model.revision, workspace)
+        architecture = read_model(model.folder)
+    except TunedeckError as error:
+        yield _model_missing(recipe, error)
+        return
+    yield _weights(model, architecture)
+    yield memory_check(recipe, architecture, stored_lengths(run))
+    yield from disk_checks(workspace, recipe, architecture)
+    yield from device_checks(workspace, recipe, run.id)
 
 
 def _checks(
@@ -85,7 +108,7 @@ def _checks(
     try:
         require_known_names(recipe)
     except TunedeckError as error:
-        yield Check("recipe", "fail", error.what, error.fix)
+        yield failed("recipe", error)
         return
     yield Check(
         "recipe",
@@ -99,7 +122,7 @@ def _checks(
         architecture = read_model(model.folder)
         refuse_pickles(model.folder, recipe.model.allow_pickle)
     except TunedeckError as error:
-        yield Check("model", "fail", _where_and_what(error), error.fix)
+        yield _model_missing(recipe, error)
         return
     yield _weights(model, architecture)
     prepared = None
@@ -108,14 +131,15 @@ def _checks(
 
         prepared = prepare(recipe, model.folder, out, progress, workspace=workspace.root)
     except TunedeckError as error:
-        yield Check("data", "fail", _where_and_what(error), error.fix)
+        yield failed("data", error)
     if prepared is not None:
         yield data_check(prepared)
         yield from _tokens(recipe, model.folder, prepared)
     yield from _trained(recipe, architecture)
-    yield from _memory(recipe, architecture, prepared)
-    yield from _disk(workspace, recipe, architecture)
-    yield _neighbours(workspace, recipe)
+    lengths = lengths_of(prepared) if prepared is not None and prepared.examples else None
+    yield memory_check(recipe, architecture, lengths)
+    yield from disk_checks(workspace, recipe, architecture)
+    yield from device_checks(workspace, recipe)
 
 
 def require_known_names(recipe: Recipe) -> None:
@@ -143,26 +167,21 @@ def data_check(prepared: Prepared) -> Check:
     return Check("data", "warn", f"{evidence}; {worst.count} rows {worst.cause}", worst.fix)
 
 
-def plan_check(made: Plan) -> Check:
-    """Whether the predicted peak fits what is free now."""
-    peak = f"peak {_gib(made.peak_allocated_bytes)} in phase {made.peak.name}"
-    if made.verdict == "unknown" or made.room.available is None:
-        return Check("memory", "skip", f"{peak}; no device to compare with")
-    evidence = f"{peak}, {_gib(made.room.available)} free on {made.room.name or made.room.device}"
-    if made.verdict == "fits":
-        return Check("memory", "ok", evidence)
-    state: State = "warn" if made.verdict == "tight" else "fail"
-    return Check("memory", state, f"{made.verdict}: {evidence}", "tunedeck plan shows what would make it fit")
+def _model_missing(recipe: Recipe, error: TunedeckError) -> Check:
+    """Why the model is not at hand; for one of the Hub, whether this machine may have it at all."""
+    source = recipe.model.source
+    if not isinstance(error, MissingError) or not is_hub_id(source):
+        return failed("model", error)
+    from core.models.hub import HubUnreachable
+    from core.models.hub_files import may_download
 
-
-def checkpoint_bytes(recipe: Recipe, architecture: Architecture) -> int:
-    """Size of one checkpoint: what is trained, as saved, and two fp32 optimizer states of it."""
-    trained = trainable_parameters(architecture, recipe.tuner)
-    saved = trained.adapter_bytes
-    if recipe.tuner.method not in ADAPTER_METHODS:
-        saved = trained.total * (4 if recipe.model.dtype == "float32" else 2)
-    state_bytes = 8 if recipe.model.dtype == "float32" or recipe.tuner.method in ADAPTER_METHODS else 4
-    return saved + state_bytes * trained.trainable
+    try:
+        needs = may_download(source, recipe.model.revision)
+    except HubUnreachable as unreachable:
+        return replace(failed("model", error), evidence=f"{source}: {error.what}, and {unreachable.what}")
+    except TunedeckError as refusal:
+        return failed("model", refusal)
+    return replace(failed("model", error), evidence=f"{source}: {error.what}; {needs}")
 
 
 def _weights(model: ModelFiles, architecture: Architecture) -> Check:
@@ -175,7 +194,7 @@ def _weights(model: ModelFiles, architecture: Architecture) -> Check:
     total = architecture.parameters.total
     size_in_words = f"{total / 1e9:.2f} B" if total >= 1e9 else f"{total / 1e6:.1f} M"
     kind = f"{architecture.family}, {size_in_words} parameters"
-    return Check("model", "ok", f"{kind}, {_gib(size)} of weights in {model.folder}")
+    return Check("model", "ok", f"{kind}, {gib(size)} of weights in {model.folder}")
 
 
 def _tokens(recipe: Recipe, model_folder: Path, prepared: Prepared) -> Iterator[Check]:
@@ -211,75 +230,10 @@ def _trained(recipe: Recipe, architecture: Architecture) -> Iterator[Check]:
     try:
         trained = trainable_parameters(architecture, recipe.tuner)
     except TunedeckError as error:
-        yield Check("trained weights", "fail", _where_and_what(error), error.fix)
+        yield failed("trained weights", error)
         return
     share = f"{trained.trainable:,} of {trained.total:,} parameters ({100 * trained.share:.2f} %)"
     state: State = "ok" if trained.trainable else "fail"
     yield Check(
         "trained weights", state, share, "" if trained.trainable else "name other layers in tuner.targets"
     )
-
-
-def _memory(recipe: Recipe, architecture: Architecture, prepared: Prepared | None) -> Iterator[Check]:
-    lengths = None
-    if prepared is not None and prepared.examples:
-        lengths = lengths_of(prepared)
-    try:
-        yield plan_check(plan(recipe, architecture, lengths, room=room_for(recipe, read_devices())))
-    except TunedeckError as error:
-        yield Check("memory", "skip", _where_and_what(error), error.fix)
-
-
-def lengths_of(prepared: Prepared) -> Lengths:
-    """The prepared rows as the plan takes them."""
-    return Lengths(
-        rows=prepared.examples,
-        longest=prepared.longest,
-        mean=prepared.tokens / max(prepared.examples, 1),
-        trained_share=prepared.trained_tokens / max(prepared.tokens, 1),
-    )
-
-
-def _disk(workspace: Workspace, recipe: Recipe, architecture: Architecture) -> Iterator[Check]:
-    """The runs folder takes a file and gives it back; the checkpoints that are kept fit on its disk."""
-    try:
-        workspace.runs.mkdir(parents=True, exist_ok=True)
-        probe = workspace.runs / f".preflight-{os.getpid()}"
-        probe.write_bytes(b"tunedeck" * 512)
-        whole = probe.read_bytes() == b"tunedeck" * 512
-        probe.unlink()
-    except OSError as error:
-        yield Check(
-            "output", "fail", f"{workspace.runs}: {error.strerror}", "free space or permissions there"
-        )
-        return
-    yield Check("output", "ok" if whole else "fail", f"{workspace.runs} takes a file and gives it back")
-    try:
-        size = checkpoint_bytes(recipe, architecture)
-    except TunedeckError:
-        return  # the check of the trained weights has said why
-    # The newest, the best, the one being written, and the result.
-    kept = recipe.training.keep_checkpoints + 3
-    free = shutil.disk_usage(workspace.runs).free
-    evidence = f"{kept} x {_gib(size)} for checkpoints and the result, {_gib(free)} free"
-    fix = "free space, lower training.keep_checkpoints, or name another --workspace"
-    yield Check("disk", "ok", evidence) if kept * size < free else Check("disk", "fail", evidence, fix)
-
-
-def _neighbours(workspace: Workspace, recipe: Recipe) -> Check:
-    """No other run of ours on the same devices."""
-    others = living_runs(workspace)
-    if not others:
-        return Check("device", "ok", "no other run of this workspace is at work")
-    names = ", ".join(state.id for state in others)
-    return Check(
-        "device", "warn", f"at work already: {names}", "both will be slower and share the memory; or queue it"
-    )
-
-
-def _where_and_what(error: TunedeckError) -> str:
-    return f"{error.where}: {error.what}" if error.where else error.what
-
-
-def _gib(count: int) -> str:
-    return f"{count / 2**30:.2f} GiB" if count >= 2**28 else f"{count / 2**20:.1f} MiB"

@@ -14,6 +14,14 @@ def resume(run: Run) -> int:
 
     Raises UsageError for a run that still lives or is done.
     """
+    require_resumable(run)
+    checkpoint = newest(run)
+    launch(run, resume=True)
+    return checkpoint.step if checkpoint else 0
+
+
+def require_resumable(run: Run) -> None:
+    """Raise UsageError for a run that still lives or is done."""
     state = read_state(run.folder)
     if not state.ended:
         raise UsageError(f"run {run.id} is {state.state}", fix=f"tunedeck watch {run.id} follows it")
@@ -21,6 +29,3 @@ def resume(run: Run) -> int:
         raise UsageError(
             f"run {run.id} is done", fix="to train on, start a new run with more epochs: tunedeck train"
         )
-    checkpoint = newest(run)
-    launch(run, resume=True)
-    return checkpoint.step if checkpoint else 0

@@ -18,7 +18,8 @@ from core.recipe import Recipe, require_here
 from core.runs.create import RunData, write_run
 from core.runs.folder import Run, new_run
 from core.runs.launch import launch
-from core.runs.preflight import lengths_of, require_known_names
+from core.runs.preflight import require_known_names
+from core.runs.surroundings import lengths_of
 from core.workspace import Workspace, write_json_atomically
 
 if TYPE_CHECKING:

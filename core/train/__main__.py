@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import sys
+import warnings
 from pathlib import Path
 
 from core.runs.events import append_event
@@ -23,10 +24,20 @@ def main(arguments: list[str]) -> int:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
+    _quieten()
     # torch is imported only now: a signal that comes in the seconds this takes is already understood.
     from core.train.session import train
 
     return train(run, resume=RESUME in options, signals=signals)
+
+
+def _quieten() -> None:
+    """Keep out of the log what libraries say at every start and nobody can act on."""
+    # A faster kernel for 4-bit weights on some CPUs is not installed; the slower one is as right.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+    # Old and new name mean the same, and only the old one is known to every supported version.
+    warnings.filterwarnings("ignore", message=r".*gradient_checkpointing.* is deprecated")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 
 
 def _say_stopping(run: Run, name: str) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from core import __version__
 from tui.commands import chat, check, data, demo, doctor, evaluate, export, models, plan, recipes, runs
+from tui.commands.options import say
 
 # Plain help text: the decorated form would import Rich at every --help.
 app = typer.Typer(
@@ -56,6 +57,8 @@ def tunedeck(
     from core.workspace import find_workspace
 
     ctx.obj = find_workspace(workspace)
+    if workspace is not None and not ctx.obj.root.exists():
+        say(f"{ctx.obj.root} does not exist yet; it is made when something is first written there")
     if ctx.invoked_subcommand is None:
         from tui.commands.screen import open_app
 

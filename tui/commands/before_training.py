@@ -15,6 +15,8 @@ from tui.commands.options import say
 
 if TYPE_CHECKING:
     from core.recipe import Recipe
+    from core.runs.folder import Run
+    from core.runs.preflight import Preflight
     from core.workspace import Workspace
 
 MARKS = {"ok": "ok  ", "warn": "warn", "fail": "FAIL", "skip": "skip"}
@@ -39,27 +41,57 @@ def rows_beside(workspace: Workspace) -> Iterator[Path]:
 
 
 def look_before(workspace: Workspace, recipe: Recipe, rows: Path, *, yes: bool) -> None:
-    """Print the checklist. Raises TunedeckError if something blocks, or warns and nobody agrees."""
+    """Print the checklist of a recipe. Raises TunedeckError if something blocks, or warns and nobody agrees."""
+    from core.runs.preflight import preflight
+
+    _decide(preflight(workspace, recipe, rows, _line), yes=yes)
+
+
+def look_again(workspace: Workspace, run: Run, *, yes: bool) -> None:
+    """As `look_before`, for a run that goes on: what may have changed since it was started."""
+    from core.runs.preflight import preflight_resume
+
+    _decide(preflight_resume(workspace, run, _line), yes=yes)
+
+
+def _line(check: object) -> None:
+    from core.runs.surroundings import Check
+
+    if isinstance(check, Check):
+        fix = f"; {check.fix}" if check.fix and check.state != "ok" else ""
+        say(f"{MARKS[check.state]}  {check.check}: {check.evidence}{fix}")
+
+
+def _decide(listed: Preflight, *, yes: bool) -> None:
     from core.errors import EXIT_FAILED, TunedeckError
-    from core.runs.preflight import Check, preflight
 
-    def line(check: object) -> None:
-        if isinstance(check, Check):
-            fix = f"; {check.fix}" if check.fix and check.state != "ok" else ""
-            say(f"{MARKS[check.state]}  {check.check}: {check.evidence}{fix}")
-
-    listed = preflight(workspace, recipe, rows, line)
     if listed.blocking:
         first = listed.blocking[0]
         raise TunedeckError(
             f"not started: {first.check}: {first.evidence}", fix=first.fix, exit_code=listed.exit_code
         )
-    if listed.warnings and not yes:
-        if not sys.stdin.isatty():
-            raise TunedeckError(
-                f"not started: {len(listed.warnings)} warnings above, and nobody to ask",
-                fix="--yes starts in spite of warnings",
-                exit_code=EXIT_FAILED,
-            )
-        if not typer.confirm("start in spite of the warnings?", err=True):
-            raise typer.Exit(EXIT_FAILED)
+    warnings = listed.warnings
+    if not warnings or yes:
+        return
+    if not sys.stdin.isatty():
+        raise TunedeckError(
+            f"not started: {len(warnings)} warnings above, and nobody to ask",
+            fix="--yes starts in spite of warnings",
+            exit_code=EXIT_FAILED,
+        )
+    if any(check.check == "chat" for check in warnings) and _closed_chats():
+        warnings = tuple(check for check in warnings if check.check != "chat")
+    if warnings and not typer.confirm("start in spite of the warnings?", err=True):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _closed_chats() -> bool:
+    """Offer to close the chats that hold a model. Whether all of them are gone."""
+    from core.runs.chat_workers import chat_workers, close
+
+    chats = chat_workers(on_gpu=True)
+    if not typer.confirm(
+        f"close {'the chat' if len(chats) == 1 else f'{len(chats)} chats'} first?", err=True
+    ):
+        return False
+    return all(close(chat) for chat in chats)

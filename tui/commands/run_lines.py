@@ -42,7 +42,7 @@ def line_of(event: dict[str, Any]) -> str:
 
 def sentence(state: RunState) -> str:
     """How a run stands, in one or a few lines."""
-    parts = [f"{state.id}: {state.state.replace('_', ' ')}"]
+    parts = [f"{state.id}: {word_of(state)}"]
     if state.steps:
         parts.append(f"step {state.step}/{state.steps}")
     if state.loss is not None:
@@ -54,6 +54,11 @@ def sentence(state: RunState) -> str:
     return "\n".join(lines)
 
 
+def word_of(state: RunState) -> str:
+    """The state in one word for a person; a run that was killed was stopped by that."""
+    return "killed" if state.phase == "killed" and state.ended else state.state.replace("_", " ")
+
+
 def table(states: Iterable[RunState]) -> list[str]:
     """All runs as aligned columns."""
     rows = [("RUN", "STATE", "STEP", "LOSS", "EVAL", "TOK/S", "AGE", "MODEL", "METHOD", "NOTE")]
@@ -61,7 +66,7 @@ def table(states: Iterable[RunState]) -> list[str]:
         rows.append(
             (
                 state.id,
-                state.state.replace("_", " "),
+                word_of(state),
                 f"{state.step}/{state.steps or '?'}",
                 number(state.loss),
                 number(state.eval_loss),
@@ -79,7 +84,7 @@ def comparison(result: Comparison) -> list[str]:
     """Runs side by side: one column per run, one line per figure and per differing recipe key."""
     header = ("", *(state.id for state in result.states))
     figures = [
-        ("state", *(state.state for state in result.states)),
+        ("state", *(word_of(state) for state in result.states)),
         ("steps", *(str(state.step) for state in result.states)),
         ("loss", *(number(state.loss) for state in result.states)),
         ("best eval loss", *(number(state.best_eval_loss) for state in result.states)),

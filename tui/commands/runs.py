@@ -1,12 +1,13 @@
-"""`tunedeck train | runs | watch | stop | checkpoint | resume | compare | again | note | remove`."""
+"""`tunedeck train | runs | watch | stop | checkpoint | resume | compare | again | note | remove | restore`."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tui.commands.before_training import look_before, rows_beside
+from tui.commands.before_training import look_again, look_before, rows_beside
 from tui.commands.options import (
     AsJson,
     Changes,
@@ -30,6 +31,8 @@ RunName = Annotated[
     str, typer.Argument(metavar="RUN", help='A run: its id, the start or end of it, its folder, or "last".')
 ]
 
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Start in spite of warnings.")]
+
 
 def add_to(app: typer.Typer) -> None:
     app.command("train")(train)
@@ -42,6 +45,7 @@ def add_to(app: typer.Typer) -> None:
     app.command("again")(again)
     app.command("note")(note)
     app.command("remove")(remove)
+    app.command("restore")(restore)
 
 
 def train(
@@ -58,7 +62,7 @@ def train(
     queue: Annotated[
         bool, typer.Option("--queue", help="Start it when no other run of the workspace is at work.")
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Start in spite of warnings.")] = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Start a run of a recipe. It goes on when this command, the terminal or the link ends.
@@ -93,18 +97,22 @@ def train(
         _show(run, as_json)
 
 
-def runs(ctx: typer.Context, as_json: AsJson = False) -> None:
+def runs(
+    ctx: typer.Context,
+    trash: Annotated[bool, typer.Option("--trash", help="Those that were removed, instead.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """List all runs of the workspace, newest first."""
-    from core.runs.find import find_runs
+    from core.runs.find import find_removed, find_runs
     from tui.commands.run_lines import table
 
-    found = find_runs(workspace_of(ctx))
+    found = find_removed(workspace_of(ctx)) if trash else find_runs(workspace_of(ctx))
     if as_json:
         print_json([state.to_json() for state in found])
     elif found:
         typer.echo("\n".join(table(found)))
     else:
-        say("no runs yet; tunedeck train RECIPE starts one")
+        say("nothing was removed" if trash else "no runs yet; tunedeck train RECIPE starts one")
 
 
 def watch(ctx: typer.Context, run: RunName = "last", as_json: AsJson = False) -> None:
@@ -131,11 +139,19 @@ def stop(
     as_json: AsJson = False,
 ) -> None:
     """Stop a run at the end of its step, after saving it."""
+    from core.errors import UsageError
     from core.runs import control
     from core.runs.follow import wait_for_end
+    from core.runs.queue import take_out
 
     chosen = _living(ctx, run)
+    if take_out(workspace_of(ctx), chosen):
+        say("it was waiting for its turn, and is taken out of the queue")
+        _show(chosen, as_json)
+        return
     if kill:
+        if not yes and not sys.stdin.isatty():
+            raise UsageError("nobody to ask whether to kill it", fix="--yes kills without asking")
         if not yes and not typer.confirm(
             f"kill {chosen.id}? What it did since its last checkpoint is lost", err=True
         ):
@@ -164,13 +180,18 @@ def resume(
     ctx: typer.Context,
     run: RunName = "last",
     wait: Annotated[bool, typer.Option("--wait", help="Follow the run to its end.")] = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Go on with a run that was stopped, failed or was lost, from its newest whole checkpoint."""
     from core.runs.folder import open_run
+    from core.runs.resume import require_resumable
     from core.runs.resume import resume as resume_run
 
-    chosen = open_run(workspace_of(ctx), run)
+    workspace = workspace_of(ctx)
+    chosen = open_run(workspace, run)
+    require_resumable(chosen)
+    look_again(workspace, chosen, yes=yes)
     step = resume_run(chosen)
     say(
         f"run {chosen.id} goes on from step {step}"
@@ -209,21 +230,25 @@ def again(
     run: RunName,
     changes: Changes = None,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the run to its end.")] = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Start a new run like an old one, with keys of its recipe changed.
 
     Example: tunedeck again last --set training.micro_batch=2 --set training.accumulation=8
     """
-    from core.recipe import differences, parse_recipe
+    from core.recipe import parse_recipe
     from core.runs.folder import open_run
-    from core.runs.out_of_memory import again_with
+    from core.runs.out_of_memory import name_of
+    from core.runs.start import start
 
     workspace = workspace_of(ctx)
     old = open_run(workspace, run)
     text = old.recipe.read_text(encoding="utf-8")
     changed = parse_recipe(text, changes or (), where=str(old.recipe))
-    new = again_with(workspace, old, differences(parse_recipe(text), changed))
+    with rows_beside(workspace) as rows:
+        look_before(workspace, changed, rows, yes=yes)
+        new = start(workspace, changed, name=name_of(old), prepared=rows)
     say(f"run {new.id}: the trainer is on its own now; log in {new.log}")
     if wait:
         _follow(new, as_json=as_json)
@@ -248,12 +273,19 @@ def note(
 
 
 def remove(ctx: typer.Context, run: RunName) -> None:
-    """Move an ended run into runs/.trash; move its folder back to undo that."""
+    """Move an ended run into runs/.trash; tunedeck restore brings it back."""
     from core.runs.folder import open_run
     from core.runs.shelf import put_away
 
     workspace = workspace_of(ctx)
     typer.echo(str(put_away(workspace, open_run(workspace, run))))
+
+
+def restore(ctx: typer.Context, run: RunName, as_json: AsJson = False) -> None:
+    """Bring a removed run back from runs/.trash; tunedeck runs --trash lists them."""
+    from core.runs.shelf import bring_back
+
+    _show(bring_back(workspace_of(ctx), run), as_json)
 
 
 def _living(ctx: typer.Context, name: str) -> Run:
@@ -300,7 +332,8 @@ def _follow(run: Run, *, as_json: bool) -> None:
         if line:
             say(line)
     _show(run, as_json)
-    if read_state(run.folder).state not in ("done", "stopped"):
+    state = read_state(run.folder)
+    if state.state not in ("done", "stopped") or state.phase == "killed":
         raise typer.Exit(EXIT_FAILED)
 
 

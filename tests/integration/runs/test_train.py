@@ -26,6 +26,8 @@ def test_a_run_trains_to_its_end(make_run: MakeRun) -> None:
     assert state.loss is not None and 4.0 < state.loss < 8.0  # random weights: about log(vocabulary)
     assert state.eval_loss is not None and state.best_eval_loss == state.eval_loss
     assert state.peak_allocated_bytes is None and (state.peak_rss_bytes or 0) > 100e6
+    for noise in ("gemm_4bit", "is deprecated", "Loading weights"):
+        assert noise not in run.log.read_text()
     events, _ = read_events(run.folder)
     assert [event["step"] for event in events if event["kind"] == "step"] == [1, 2, 3, 4, 5, 6]
     assert [event["step"] for event in events if event["kind"] == "checkpoint"] == [3, 6]

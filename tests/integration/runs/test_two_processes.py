@@ -93,6 +93,7 @@ def test_two_processes_stop_together_and_die_together(make_run: MakeRun) -> None
     assert process is not None
     ranks = psutil.Process(process.pid).children(recursive=True)
     assert kill(run)
-    assert wait_for(run, lambda state: state.ended).state == "lost"
+    state = wait_for(run, lambda state: state.ended)
+    assert state.phase == "killed" and state.what.startswith("killed by ")
     _, alive = psutil.wait_procs(ranks, timeout=10)
     assert alive == []
