@@ -10,7 +10,8 @@ import pytest
 from core.recipe import Recipe, with_changes
 from core.runs.control import read_requests
 from core.runs.folder import Run
-from core.runs.preflight import Check, Preflight
+from core.runs.preflight import Preflight
+from core.runs.surroundings import Check
 from tests.tui.runs import append, make_run, step_event
 from tests.tui.test_shell import settled, toasts, until
 from tui.messages import OpenRun, StartRun

@@ -11,7 +11,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from core.runs.preflight import Check, Preflight
+from core.runs.preflight import Preflight
+from core.runs.surroundings import Check
 from tui.widgets.text import visible
 
 MARKS = {

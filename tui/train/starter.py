@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.recipe import Recipe
-from core.runs.preflight import Check, Preflight
+from core.runs.preflight import Preflight
+from core.runs.surroundings import Check
 from tui.train.checklist import Checklist
 from tui.train.shown import summary
 

@@ -14,10 +14,11 @@ from core.recipe import Recipe, parse_recipe
 from core.runs.events import read_events
 from core.runs.find import find_runs, living_runs
 from core.runs.launch import launch
-from core.runs.preflight import Preflight, checkpoint_bytes, preflight
+from core.runs.preflight import Preflight, preflight
 from core.runs.queue import enqueue, take_out, waiting
 from core.runs.shelf import annotate, bring_back, put_away
 from core.runs.state import read_state
+from core.runs.surroundings import checkpoint_bytes
 from core.workspace import Workspace
 from tests.integration.runs.conftest import TINY, MakeRun, wait_for
 
