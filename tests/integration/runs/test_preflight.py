@@ -73,7 +73,7 @@ def test_what_blocks_and_what_warns(
     chats: Workspace, tiny_model: Path, tmp_path: Path, make_run: MakeRun
 ) -> None:
     wrong = preflight(chats, recipe_of(tiny_model, 'tuner.targets=["nothing"]'), tmp_path / "a")
-    assert states(wrong)["trained weights"] == "fail" and wrong.exit_code == 1
+    assert states(wrong)["trained weights"] == "fail" and wrong.exit_code == 2
     huge = preflight(chats, recipe_of(tiny_model, "training.micro_batch=100000000"), tmp_path / "b")
     assert [check.check for check in huge.blocking] == ["memory"] and huge.exit_code == 3
     gone = preflight(chats, recipe_of(tiny_model, "data.source=gone.jsonl"), tmp_path / "c")
