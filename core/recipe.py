@@ -232,17 +232,20 @@ class Recipe(Section):
         """Sequences per optimizer step over all devices."""
         return self.training.micro_batch * self.training.accumulation * self.ranks
 
-    def steps(self, sequences: int) -> int:
-        """Optimizer steps of the run over `sequences` sequences (rows, or packs when packing).
+    def steps_per_epoch(self, sequences: int) -> int:
+        """Optimizer steps of one pass over `sequences` sequences (rows, or packs when packing).
 
         The same arithmetic as transformers' Trainer: each rank takes ceil(sequences / ranks) sequences,
         a last short accumulation still makes a step.
         """
+        micro_batches = math.ceil(math.ceil(sequences / self.ranks) / self.training.micro_batch)
+        return max(math.ceil(micro_batches / self.training.accumulation), 1)
+
+    def steps(self, sequences: int) -> int:
+        """Optimizer steps of the run over `sequences` sequences."""
         if self.training.max_steps is not None:
             return self.training.max_steps
-        micro_batches = math.ceil(math.ceil(sequences / self.ranks) / self.training.micro_batch)
-        per_epoch = max(math.ceil(micro_batches / self.training.accumulation), 1)
-        return math.ceil(self.training.epochs * per_epoch)
+        return math.ceil(self.training.epochs * self.steps_per_epoch(sequences))
 
 
 def read_recipe(path: str | Path, changes: Iterable[str] = ()) -> Recipe:

@@ -31,13 +31,14 @@ from core.data.parts import rendering_of
 from core.data.rowpass import Labelled, cut_length, label_conversations
 from core.data.rows import Rows, read_rows
 from core.data.split import hold_out, prompt_key
-from core.data.statistics import Lengths, summary
+from core.data.statistics import Cut, Lengths, cut_at, histogram, summary
 from core.data.templates import choose_template
 from core.data.tokenizer import load_tokenizer
 from core.data.types import IGNORED, Conversation, Finding, RowProblem
 from core.recipe import Recipe
 
 BATCH_ROWS = 512
+HISTOGRAM_BARS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,12 @@ class CheckReport:
         """The gravest severity found, or an empty text."""
         return self.findings[0].severity if self.findings else ""
 
-    def to_json(self) -> dict[str, Any]:
-        """The shape of `tunedeck check --json`; documented in docs/data.md."""
+    def to_json(self, recipe: Recipe) -> dict[str, Any]:
+        """The shape of `tunedeck check --json`; documented in docs/data.md. `recipe` is the one that was checked."""
         figures = summary(self.lengths)
+        cut = cut_at(self.lengths, recipe.data.max_length, seed=recipe.training.seed)
+        sequences = self.sequences(recipe.data.packing, cut)
+        counts, edges = histogram(self.lengths, HISTOGRAM_BARS)
         return {
             "rows": self.rows,
             "examples": self.examples,
@@ -93,7 +97,16 @@ class CheckReport:
             ],
             "lengths": figures.quantiles,
             "before_cut": figures.to_json(),
+            "histogram": {"edges": edges.tolist(), "rows": counts.tolist()},
+            "cut": cut.to_json(),
+            "sequences": sequences,
+            "steps_per_epoch": recipe.steps_per_epoch(sequences),
+            "steps": recipe.steps(sequences),
         }
+
+    def sequences(self, packing: str, cut: Cut) -> int:
+        """What an epoch draws from: rows, or packs at the length of `cut`."""
+        return self.examples if packing == "none" else cut.packs[packing]
 
 
 def check(

@@ -65,6 +65,8 @@ class Summary:
     trained_tokens: int
     quantiles: dict[str, int]
     by_role: dict[str, int]
+    trained_quantiles: dict[str, int]  # trained tokens per row
+    heaviest_tenth: float  # share of all trained tokens that the tenth of rows with most of them holds
 
     @property
     def trained_share(self) -> float:
@@ -93,19 +95,24 @@ class Cut:
 
 def summary(lengths: Lengths) -> Summary:
     """Totals, quantiles of the row lengths ("p50" and so on), tokens per role."""
-    tokens = lengths.tokens
-    found = (
-        np.atleast_1d(np.quantile(tokens, QUANTILES, method="inverted_cdf"))
-        if len(tokens)
-        else [0] * len(QUANTILES)
-    )
+    tokens, trained = lengths.tokens, lengths.trained
+    most = np.sort(trained)[::-1][: -(-len(trained) // 10)]
     return Summary(
         examples=len(tokens),
         tokens=int(tokens.sum()),
-        trained_tokens=int(lengths.trained.sum()),
-        quantiles={_name(q): int(value) for q, value in zip(QUANTILES, found, strict=True)},
+        trained_tokens=int(trained.sum()),
+        quantiles=_quantiles(tokens),
         by_role=dict(lengths.by_role),
+        trained_quantiles=_quantiles(trained),
+        heaviest_tenth=float(most.sum() / trained.sum()) if trained.sum() else 0.0,
     )
+
+
+def _quantiles(values: np.ndarray) -> dict[str, int]:
+    if not len(values):
+        return {_name(quantile): 0 for quantile in QUANTILES}
+    found = np.atleast_1d(np.quantile(values, QUANTILES, method="inverted_cdf"))
+    return {_name(quantile): int(value) for quantile, value in zip(QUANTILES, found, strict=True)}
 
 
 def histogram(lengths: Lengths, bins: int) -> tuple[np.ndarray, np.ndarray]:

@@ -71,9 +71,9 @@ def check(
     folder = locate(chosen.model.source, chosen.model.revision, workspace).folder
     report = check_rows(chosen, folder, _Narrator(), workspace=workspace.root)
     if as_json:
-        print_json(report.to_json())
+        print_json(report.to_json(chosen))
     else:
-        typer.echo("\n".join(report_lines(report)))
+        typer.echo("\n".join(report_lines(report, chosen)))
     if fails(report, fail_on):
         raise typer.Exit(EXIT_FAILED)
 

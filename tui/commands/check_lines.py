@@ -2,39 +2,86 @@
 
 from __future__ import annotations
 
-from core.data.check import CheckReport
-from core.data.statistics import summary
+from core.data.check import HISTOGRAM_BARS, CheckReport
+from core.data.statistics import cut_at, histogram, summary
 from core.data.types import Finding
+from core.recipe import Recipe
 from tui.widgets.text import visible
 
 MARKS = {"error": "✗", "warning": "!", "note": "·"}
 _ROWS_SHOWN = 12
+_BAR_CELLS = 40
 
 
-def report_lines(report: CheckReport) -> list[str]:
-    """The report as plain text: totals, then one block per finding, the gravest first."""
-    figures = summary(report.lengths)
+def report_lines(report: CheckReport, recipe: Recipe) -> list[str]:
+    """The report as plain text: totals, the figures of the recipe's max_length, then one block per finding."""
     share = f"{report.trained_tokens / report.tokens:.0%}" if report.tokens else "0%"
     lines = [
-        f"{report.rows:,} rows: {report.examples:,} to train on, {report.eval_examples:,} held out "
+        f"{plural(report.rows, 'row')}: {report.examples:,} to train on, {report.eval_examples:,} held out "
         f"({report.seconds['total']:.1f} s with {report.engine})",
-        f"{report.tokens:,} tokens, {report.trained_tokens:,} trained ({share})",
+        f"{plural(report.tokens, 'token')}, {report.trained_tokens:,} trained ({share})",
     ]
-    if figures.examples:
-        lines.append(
-            "lengths: " + ", ".join(f"{name} {value:,}" for name, value in figures.quantiles.items())
-        )
+    if len(report.lengths.tokens):
+        lines += figure_lines(report, recipe)
     lines += [visible(note) for note in report.notes]
     counts = {severity: sum(item.severity == severity for item in report.findings) for severity in MARKS}
-    lines += ["", ", ".join(f"{count} {severity}s" for severity, count in counts.items())]
+    lines += ["", ", ".join(plural(count, severity) for severity, count in counts.items())]
     for finding in report.findings:
         lines += ["", *finding_lines(finding)]
     return lines
 
 
+def figure_lines(report: CheckReport, recipe: Recipe) -> list[str]:
+    """Roles, lengths with the place of max_length among them, what it costs, and the steps."""
+    figures = summary(report.lengths)
+    limit = recipe.data.max_length
+    cut = cut_at(report.lengths, limit, seed=recipe.training.seed)
+    sequences = report.sequences(recipe.data.packing, cut)
+    roles = sorted(figures.by_role.items(), key=lambda item: -item[1])
+    packs = "rows" if recipe.data.packing == "none" else "packs"
+    lines = [
+        "tokens by role: " + ", ".join(f"{visible(name)} {count:,} ({count / figures.tokens:.0%})" for name, count in roles),
+        "tokens per row: " + _quantiles(figures.quantiles),
+        "trained per row: " + _quantiles(figures.trained_quantiles),
+        f"the tenth of the rows with most trained tokens holds {figures.heaviest_tenth:.0%} of them",
+        "",
+        *_histogram(report, limit),
+        "",
+        f"max_length {limit:,}: {plural(cut.rows_cut, 'row')} cut, {plural(cut.tokens_lost, 'token')} lost, "
+        f"{cut.trained_lost:,} of them trained; {plural(cut.rows_without_label, 'row')} left without a label",
+        "padding by micro-batch: " + ", ".join(f"{size}: {share:.0%}" for size, share in cut.padding_waste.items()),
+        "packs, filled: " + ", ".join(f"{name} {plural(cut.packs[name], 'pack')}, {share:.0%}" for name, share in cut.packing_fill.items()),
+        f"steps: {recipe.steps(sequences):,}, {recipe.steps_per_epoch(sequences):,} per epoch of {sequences:,} {packs}",
+    ]  # fmt: skip
+    return lines if roles else lines[1:]
+
+
+def _quantiles(values: dict[str, int]) -> str:
+    return ", ".join(f"{name} {value:,}" for name, value in values.items())
+
+
+def _histogram(report: CheckReport, max_length: int) -> list[str]:
+    """Rows by length, one bar each, with a mark at the bar in which max_length falls."""
+    counts, edges = histogram(report.lengths, HISTOGRAM_BARS)
+    most = max(int(counts.max()), 1)
+    lines, marked = [], False
+    for count, first, after in zip(counts.tolist(), edges.tolist(), edges[1:].tolist(), strict=False):
+        here = not marked and max_length < after
+        marked = marked or here
+        bar = "█" * -(-count * _BAR_CELLS // most)
+        mark = f"  ◀ max_length {max_length:,}" if here else ""
+        lines.append(f"{first:>9,} {bar:<{_BAR_CELLS}} {count:,}{mark}")
+    return lines
+
+
+def plural(count: int, word: str) -> str:
+    """1 row, 2 rows."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
 def finding_lines(finding: Finding) -> list[str]:
     """One finding: mark, code and count; the cause; the fix; the first rows."""
-    count = f"{finding.count:,} row{'s' * (finding.count != 1)}" if finding.rows else "the whole set"
+    count = plural(finding.count, "row") if finding.rows else "the whole set"
     lines = [
         f"{MARKS[finding.severity]} {finding.severity} {finding.code}: {count}",
         f"  {visible(finding.cause)}",
@@ -42,5 +89,7 @@ def finding_lines(finding: Finding) -> list[str]:
     ]
     if finding.rows:
         more = f" and {finding.count - _ROWS_SHOWN:,} more" if finding.count > _ROWS_SHOWN else ""
-        lines.append(f"  rows {', '.join(map(str, finding.rows[:_ROWS_SHOWN]))}{more}")
+        lines.append(
+            f"  {'row' if finding.count == 1 else 'rows'} {', '.join(map(str, finding.rows[:_ROWS_SHOWN]))}{more}"
+        )
     return lines

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from tui.commands.check_lines import plural
 from tui.widgets.text import visible
 
 if TYPE_CHECKING:
@@ -56,14 +57,14 @@ def prepared_lines(prepared: Prepared) -> list[str]:
         "from the cache" if prepared.cached else f"{prepared.seconds['total']:.1f} s with {prepared.engine}"
     )
     lines = [
-        f"{prepared.examples:,} of {prepared.rows:,} rows to train on, {prepared.eval_examples:,} held out ({where})",
+        f"{prepared.examples:,} of {plural(prepared.rows, 'row')} to train on, {prepared.eval_examples:,} held out ({where})",
         f"{prepared.tokens:,} tokens, {prepared.trained_tokens:,} trained ({share:.0%}), longest row {prepared.longest:,}",
         f"in {prepared.folder}",
     ]
     for finding in prepared.findings:
         rows = ", ".join(str(row) for row in finding.rows[:5]) + (" ..." if finding.count > 5 else "")
         lines.append(
-            f"{finding.severity}: {finding.code}, {finding.count:,} rows ({rows}): {visible(finding.cause)}"
+            f"{finding.severity}: {finding.code}, {plural(finding.count, 'row')} ({rows}): {visible(finding.cause)}"
         )
         lines.append(f"  {finding.fix}")
     return lines

@@ -179,7 +179,7 @@ def _costs(report: CheckReport, recipe: Recipe, max_length: int, cut: Cut | None
         else f"   (the recipe says {recipe.data.max_length:,}; enter takes this)"
     )
     packing = recipe.data.packing
-    sequences = report.examples if packing == "none" else cut.packs[packing]
+    sequences = report.sequences(packing, cut)
     waste = "  ".join(f"{size}: {share:.0%}" for size, share in cut.padding_waste.items())
     fill = "  ".join(f"{name} {share:.0%} of {cut.packs[name]:,}" for name, share in cut.packing_fill.items())
     steps = recipe.steps(sequences)
@@ -192,11 +192,7 @@ def _costs(report: CheckReport, recipe: Recipe, max_length: int, cut: Cut | None
         (f"padding by micro-batch   {waste}", ""),
         (f"packs, filled   {fill}", ""),
         (
-            f"{steps:,} steps, {_per_epoch(recipe, sequences):,} per epoch of {sequences:,} {'rows' if packing == 'none' else 'packs'}",
+            f"{steps:,} steps, {recipe.steps_per_epoch(sequences):,} per epoch of {sequences:,} {'rows' if packing == 'none' else 'packs'}",
             "",
         ),
     ]
-
-
-def _per_epoch(recipe: Recipe, sequences: int) -> int:
-    return max(-(-sequences // recipe.effective_batch), 1)

@@ -36,7 +36,7 @@ def test_an_empty_file_is_a_report_without_rows(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("")
     report = checked(tmp_path / "a.jsonl")
     assert (report.rows, report.examples, report.tokens) == (0, 0, 0)
-    assert report.to_json()["lengths"]["longest"] == 0
+    assert report.to_json(Recipe())["lengths"]["longest"] == 0
 
 
 def test_a_binary_file_is_one_error(tmp_path: Path) -> None:

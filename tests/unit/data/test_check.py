@@ -130,7 +130,8 @@ def test_the_troubled_demo_set_has_its_troubles() -> None:
         "data.max_length": 256,
         "data.eval_source": "demo/yoda_held_out.jsonl",
     }
-    report = check(with_changes(Recipe(), changes), DEMO)
+    recipe = with_changes(Recipe(), changes)
+    report = check(recipe, DEMO)
     codes = {finding.code for finding in report.findings}
     assert codes >= {
         "unreadable-row", "unknown-format", "no-messages", "wrong-type", "no-answer", "empty-answer", "answer-cut",
@@ -142,4 +143,4 @@ def test_the_troubled_demo_set_has_its_troubles() -> None:
     assert all(row >= 6 for finding in report.findings for row in finding.rows), (
         "the first six rows are clean"
     )
-    assert report.to_json()["findings"][0]["severity"] == "error"
+    assert report.to_json(recipe)["findings"][0]["severity"] == "error"
