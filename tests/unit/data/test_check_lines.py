@@ -42,7 +42,7 @@ def test_the_figures() -> None:
     assert bars[3].startswith(f"{4:>9,} " + "█" * 40 + " 1")
     assert lines[18:22] == [
         "max_length 7: 2 rows cut, 4 tokens lost, 3 of them trained; 1 row left without a label",
-        "padding by micro-batch: 1: 0%, 2: 12%, 4: 14%, 8: 14%, 16: 14%, 32: 14%",
+        "padding by micro-batch: 1: 0%, 2: 14%, 4: 14%, 8: 14%, 16: 14%, 32: 14%",
         "packs, filled: bfd 4 packs, 86%, bfd_split 4 packs, 100%, wrapped 4 packs, 100%",
         "steps: 6, 2 per epoch of 3 rows",
     ]
