@@ -199,6 +199,15 @@ class ChatSection(Section):
     system: str = Field("", description="system prompt; empty sends none")
 
 
+class EvaluateSection(Section):
+    """What `tunedeck evaluate` checks beside likeness."""
+
+    form: str = Field(
+        "",
+        description='what every answer should be: "json", or "re:PATTERN" for the whole answer; empty: anything',
+    )
+
+
 class Recipe(Section):
     """Everything a run needs. Use `read_recipe`, `parse_recipe` or `Recipe()` for the defaults."""
 
@@ -209,6 +218,7 @@ class Recipe(Section):
     launch: LaunchSection = Field(default_factory=LaunchSection)
     plan: PlanSection = Field(default_factory=PlanSection)
     chat: ChatSection = Field(default_factory=ChatSection)
+    evaluate: EvaluateSection = Field(default_factory=EvaluateSection)
 
     @property
     def alpha(self) -> int:

@@ -22,7 +22,26 @@ class BrokenRule:
 
 def broken_rules(recipe: Recipe) -> list[BrokenRule]:
     """Every rule the recipe breaks; empty if it can work on a machine that has what it names."""
-    return [*_model_rules(recipe), *_tuner_rules(recipe), *_data_rules(recipe), *_launch_rules(recipe)]
+    return [
+        *_model_rules(recipe),
+        *_tuner_rules(recipe),
+        *_data_rules(recipe),
+        *_launch_rules(recipe),
+        *_form_rules(recipe),
+    ]
+
+
+def _form_rules(recipe: Recipe) -> list[BrokenRule]:
+    form = recipe.evaluate.form
+    try:
+        known = form in ("", "json") or (form.startswith("re:") and bool(re.compile(form[3:])))
+    except re.error as error:
+        return [
+            BrokenRule("evaluate.form", f"not a regular expression: {error}", 'use "json" or "re:PATTERN"')
+        ]
+    if known:
+        return []
+    return [BrokenRule("evaluate.form", f"{form} is not a form", 'use "json" or "re:PATTERN"')]
 
 
 def _model_rules(recipe: Recipe) -> list[BrokenRule]:

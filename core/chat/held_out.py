@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from core.chat.evaluate import Evaluation, evaluate
+from core.chat.evaluate import evaluate
+from core.chat.judged import Evaluation
 from core.chat.subject import Subject, base_of, subject
 from core.errors import UsageError
 from core.recipe import Recipe, parse_recipe, read_recipe, with_changes
@@ -51,6 +52,8 @@ def evaluate_named(
     root: Path,
     against: str = "",
     data: str = "",
+    shots: int = 0,
+    general: bool = False,
     limit: int | None = None,
     max_tokens: int | None = None,
     batch_size: int = 16,
@@ -58,7 +61,10 @@ def evaluate_named(
     form: str = "",
     progress: Callable[[Any], None] = lambda value: None,
 ) -> Evaluation:
-    """`evaluate` for what a person named: a job of the workshop. `against` is "", "base" or another model."""
+    """`evaluate` for what a person named: a job of the workshop. `against` is "", "base" or another model.
+
+    `form` empty takes the recipe's `evaluate.form`. Raises UsageError for `shots` without a run to take them from.
+    """
     workspace = Workspace(root)
     chosen = subject(named, workspace)
     other = None
@@ -73,11 +79,14 @@ def evaluate_named(
         data=name,
         out=evaluations_folder(chosen, workspace),
         against=other,
+        shots=shots,
+        examples_folder=_training_rows(chosen) if shots else None,
+        general=general,
         limit=limit,
         max_tokens=max_tokens,
         batch_size=batch_size,
         generate=generate,
-        form=form,
+        form=form or _recipe(chosen).evaluate.form,
         progress=progress,
     )
 
@@ -87,6 +96,18 @@ def evaluations_folder(chosen: Subject, workspace: Workspace) -> Path:
     if chosen.run is not None:
         return chosen.run / "evaluations"
     return workspace.root / "evaluations" / chosen.label.replace("/", "--")
+
+
+def _training_rows(chosen: Subject) -> Path:
+    """The prepared rows a run was trained on: examples to show the base before a prompt."""
+    if chosen.run is None:
+        raise UsageError(
+            "examples come from a run's training rows, and this is no run",
+            where="--shots",
+            fix="name a run, or leave --shots out",
+        )
+    run = Run(chosen.run)
+    return run.folder / str(run.read_json(run.identity).get("data", {}).get("folder", "data"))
 
 
 def _recipe(chosen: Subject) -> Recipe:

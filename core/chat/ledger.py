@@ -15,21 +15,21 @@ class Ledger:
         self.path = path
         self._file: TextIO | None = None
 
-    def read(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """(losses, answers) that are already there."""
-        losses: list[dict[str, Any]] = []
-        answers: list[dict[str, Any]] = []
+    def entries(self, key: str) -> list[dict[str, Any]]:
+        """The entries that hold `key` and are there already, in the order they were written."""
         try:
             lines = self.path.read_text(encoding="utf-8").splitlines()
         except FileNotFoundError:
-            return losses, answers
+            return []
+        found: list[dict[str, Any]] = []
         for line in lines:
             try:
                 entry = json.loads(line)
             except ValueError:
                 continue
-            (losses if "loss" in entry else answers).append(entry)
-        return losses, answers
+            if key in entry:
+                found.append(entry)
+        return found
 
     def write(self, entry: dict[str, Any]) -> None:
         assert self._file is not None, "opened by with"

@@ -41,6 +41,7 @@ class Marked:
     normalised: bool
     stopped: bool
     repetition: float
+    chrf: float
     valid: bool | None = None  # None: no form was asked for
 
 
@@ -56,6 +57,7 @@ class Scores:
     token_accuracy: float | None
     exact_match: float | None
     normalised_match: float | None
+    chrf: float | None
     stop_rate: float | None
     repetition: float | None
     answer_tokens: float | None
@@ -95,6 +97,7 @@ def scores(losses: Sequence[RowLoss], marked: Sequence[Marked]) -> Scores:
         token_accuracy=sum(row.hits for row in losses) / tokens if tokens else None,
         exact_match=_mean([answer.exact for answer in marked]),
         normalised_match=_mean([answer.normalised for answer in marked]),
+        chrf=_mean([answer.chrf for answer in marked]),
         stop_rate=_mean([answer.stopped for answer in marked]),
         repetition=_mean([answer.repetition for answer in marked]),
         answer_tokens=_mean([answer.tokens for answer in marked]),
@@ -136,6 +139,7 @@ def mark(
         normalised=normalise(text) == normalise(expected),
         stopped=stopped,
         repetition=repetition(ids),
+        chrf=chrf(text, expected),
         valid=has_form(text, form) if form else None,
     )
 
@@ -169,6 +173,15 @@ def normalise(text: str) -> str:
     """Lower case, no ASCII punctuation, single blanks."""
     kept = text.casefold().translate(str.maketrans("", "", string.punctuation))
     return " ".join(kept.split())
+
+
+def chrf(text: str, expected: str) -> float:
+    """chrF2 of one answer (Popović 2015, as sacrebleu computes it): F-score of character 1- to 6-grams, 0..1."""
+    from sacrebleu.metrics import CHRF
+
+    if not text.strip() and not expected.strip():
+        return 1.0
+    return float(CHRF().sentence_score(text, [expected]).score) / 100
 
 
 def repetition(ids: Sequence[int], n: int = NGRAM) -> float:

@@ -51,6 +51,15 @@ def test_full_fine_tuning_has_its_own_learning_rate() -> None:
             "[tuner]\ntargets = 3\n",
             "recipe: line 2: tuner.targets = 3: input should be a valid string or a valid list",
         ),
+        (
+            '[evaluate]\nform = "xml"\n',
+            'recipe: line 2: xml is not a form; use "json" or "re:PATTERN"',
+        ),
+        (
+            '[evaluate]\nform = "re:("\n',
+            "recipe: line 2: not a regular expression: missing ), unterminated subpattern at position 0; "
+            'use "json" or "re:PATTERN"',
+        ),
         ("model.sorce = 1\n", "recipe: line 1: unknown key model.sorce; did you mean model.source?"),
         (
             "model = 3\n",

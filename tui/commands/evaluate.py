@@ -12,7 +12,7 @@ from tui.commands.chat import Named
 from tui.commands.options import AsJson, DataOption, print_json, say, workspace_of
 
 if TYPE_CHECKING:
-    from core.chat.evaluate import Evaluation
+    from core.chat.judged import Evaluation
 
 SECONDS_BETWEEN_LINES = 2.0
 
@@ -27,6 +27,15 @@ def evaluate(
     against: Annotated[
         str, typer.Option(metavar="MODEL", help='"base", or another run or model; the difference is shown.')
     ] = "",
+    shots: Annotated[
+        int,
+        typer.Option(
+            "--shots", min=0, help="The base answers as well, with this many training rows before a prompt."
+        ),
+    ] = 0,
+    general: Annotated[
+        bool, typer.Option("--general", help="Ask the fixed set of general prompts too: what was forgotten?")
+    ] = False,
     data: DataOption = None,
     limit: Annotated[int | None, typer.Option(metavar="ROWS", help="Use the first rows only.")] = None,
     max_tokens: Annotated[
@@ -36,13 +45,17 @@ def evaluate(
     batch_size: Annotated[int, typer.Option("--batch", help="Answers generated at once.")] = 16,
     loss_only: Annotated[bool, typer.Option("--loss-only", help="Generate no answers.")] = False,
     form: Annotated[
-        str, typer.Option(metavar="FORM", help="What every answer should be: json, or re:PATTERN.")
+        str,
+        typer.Option(
+            metavar="FORM",
+            help="What every answer should be: json, or re:PATTERN; the recipe's evaluate.form unless given.",
+        ),
     ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Loss, perplexity and answers on held-out rows, with the difference to the base.
 
-    Example: tunedeck evaluate last --against base
+    Example: tunedeck evaluate last --against base --shots 3 --general
     """
     from core.workshop import Workshop
 
@@ -54,6 +67,8 @@ def evaluate(
             root=workspace_of(ctx).root,
             against=against,
             data=data or "",
+            shots=shots,
+            general=general,
             limit=limit,
             max_tokens=max_tokens,
             batch_size=batch_size,

@@ -113,6 +113,11 @@ def test_lines_that_cannot_be_obeyed(
         (("chat", "mine", "--json"), 2, "add --prompt"),
         (("chat", "mine", "--prompt", "x", "--top-p", "2"), 2, "top_p = 2.0 is outside 0 to 1"),
         (("evaluate", "mine"), 2, "name a file with --data"),
+        (
+            ("evaluate", "mine", "--data", "held.jsonl", "--shots", "2"),
+            2,
+            "examples come from a run's training rows",
+        ),
     ],
 )
 def test_wrong_calls(

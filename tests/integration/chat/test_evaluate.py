@@ -12,8 +12,9 @@ from datasets import Dataset
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from core.chat import evaluate as module
-from core.chat.evaluate import Evaluation, evaluate
+from core.chat import judge as module
+from core.chat.evaluate import evaluate
+from core.chat.judged import Evaluation
 from core.chat.subject import Subject, base_of
 from core.errors import TunedeckError
 from tests.integration.tiny import TEMPLATE
@@ -107,13 +108,15 @@ def test_figures_recomputed_by_hand(
         assert judged.scores.stop_rate == stopped
         assert (judged.scores.examples, judged.scores.answers) == (4, 4)
     assert [judged.name for judged in done.models] == ["tuned", "base"]
-    assert done.differences["loss"].mean == pytest.approx(by_hand["tuned"][0] - by_hand["base"][0], abs=1e-5)
+    assert done.differences["base"]["loss"].mean == pytest.approx(
+        by_hand["tuned"][0] - by_hand["base"][0], abs=1e-5
+    )
 
 
 def test_the_report_is_written(done: Evaluation) -> None:
     report = json.loads((done.folder / "report.json").read_text())
     assert report["models"]["tuned"]["loss"] == done.models[0].scores.loss
-    assert set(report["difference"]) == {"loss", "exact_match", "normalised_match", "stop_rate"}
+    assert set(report["difference"]) == {"loss", "exact_match", "normalised_match", "chrf", "stop_rate"}
     assert set(report["worst"][0]) == {"row", "prompt", "expected", "answers"}
     assert set(report["worst"][0]["answers"]) == {"tuned", "base"}
     text = (done.folder / "report.md").read_text()
@@ -164,3 +167,43 @@ def test_rows_without_labels_are_refused(subject: Subject, tmp_path: Path) -> No
     )
     with pytest.raises(TunedeckError, match="no row holds a label"):
         evaluate(subject, tmp_path / "rows", data="x", out=tmp_path)
+
+
+def test_the_base_with_examples_before_every_prompt(
+    subject: Subject, rows: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    found = evaluate(
+        subject,
+        rows,
+        data="x",
+        out=tmp_path,
+        against=base_of(subject),
+        shots=2,
+        examples_folder=rows,
+        general=True,
+        max_tokens=6,
+    )
+    assert [judged.name for judged in found.models] == ["tuned", "base", "base, 2 shots"]
+    assert set(found.differences) == {"base", "base, 2 shots"}
+    records = list(Dataset.load_from_disk(rows))[:-1]
+    examples = records[0]["input_ids"] + records[2]["input_ids"]
+    model: Any = AutoModelForCausalLM.from_pretrained(tiny_model, dtype="float32").eval()
+    for record, row in zip(records, found.models[2].losses, strict=True):
+        ids = torch.tensor(examples + record["input_ids"])
+        labels = torch.tensor([-100] * len(examples) + record["labels"])
+        with torch.no_grad():
+            expected = model(ids[None], labels=labels[None]).loss
+        assert row.loss_sum / row.tokens == pytest.approx(float(expected), abs=1e-4)
+    # The general prompts are asked before and after, not of the base with examples.
+    assert [len(judged.general) for judged in found.models] == [42, 42, 0]
+    assert "general_right" in found.differences["base"]
+    assert found.models[1].scores.loss != found.models[2].scores.loss
+    text = (found.folder / "report.md").read_text()
+    assert "## General prompts" in text and "less base, 2 shots (95 %)" in text
+    assert (found.folder / "differences.svg").read_text().startswith("<svg")
+
+
+def test_examples_that_do_not_fit_say_so(subject: Subject, rows: Path, tmp_path: Path) -> None:
+    for shots, what in ((4, "more than the context of 256"), (9, "9 examples are asked for and there are 4")):
+        with pytest.raises(TunedeckError, match=what):
+            evaluate(subject, rows, data="x", out=tmp_path, shots=shots, examples_folder=rows, max_tokens=200)
