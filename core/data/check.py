@@ -132,7 +132,13 @@ def check(
             passed = time.perf_counter() - started
             done = batch[-1].number + 1
             progress(CheckProgress(done, len(rows), passed / done * (len(rows) - done)))
-    notes = [*run.notes, *set_notes(run.set_facts, _eval_keys(recipe, workspace))]
+
+    def conversation_of(number: int) -> Conversation:
+        found = to_conversation(rows[number], recipe.data)
+        assert isinstance(found, Conversation)  # only rows that were read as one are asked for
+        return found
+
+    notes = [*run.notes, *set_notes(run.set_facts, _eval_keys(recipe, workspace), conversation_of)]
     notes += model_notes(model, recipe.data.packing, run.probe)
     trained, held_out = run.trained_rows()
     return CheckReport(
@@ -237,7 +243,7 @@ class _Run:
         index = len(self._rows)
         self._rows.append(facts.row)
         self._tokens.append(len(facts.ids))
-        self.set_facts.lengths[facts.row] = len(facts.ids)
+        self.set_facts.measure(facts.row, len(facts.ids))
         edges = np.flatnonzero(np.diff(np.concatenate([[False], trained, [False]]).astype(np.int8)))
         runs = edges.reshape(-1, 2)
         self._runs.append(np.column_stack([np.full(len(runs), index), runs]).astype(np.int64))

@@ -86,6 +86,7 @@ CATALOGUE: dict[str, Diagnosis] = {
     "looks-special": Diagnosis("warning", 9, "{detail} looks like markup but is ordinary text for this tokenizer", "take it out: the chat template adds the model's own markup"),
     "duplicate-row": Diagnosis("warning", 9, "a copy of an earlier row ({detail})", "keep one of them"),
     "prompt-answered-twice": Diagnosis("warning", 9, "the same prompt, but for case and blanks, has different answers ({detail})", "keep the better one, unless variety is meant"),
+    "near-prompt": Diagnosis("warning", 9, "nearly the same prompt, word for word, has different answers ({detail})", "keep the better one, unless the difference matters"),
     "eval-leak": Diagnosis("error", 9, "the prompt is in the evaluation rows too", "take the rows out of one side"),
     "length-outlier": Diagnosis("note", 9, "far longer than the rest: {detail}", "look at these rows; they decide memory and padding"),
     "mojibake": Diagnosis("warning", 9, "text was decoded with the wrong character set: {detail}", "write the file again from its source as UTF-8"),

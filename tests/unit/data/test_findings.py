@@ -95,6 +95,10 @@ class OwnTokenizer(PreTrainedTokenizerFast):
         return [5] + super().apply_chat_template(*conversation, **options)
 """
 
+LONG = (
+    "Please tell me in a few words how the old miller crossed the wide river with a fox, a goose and a sack of "
+    "corn, when his boat could carry no more than himself and one of them, and nothing was eaten on the way."
+)
 MANY = [chat(f"Say: {n} cats sleep.", f"Sleep, {n} cats do.") for n in range(30)]
 
 
@@ -200,6 +204,7 @@ CASES = [
     row("looks-special", chat("### Instruction:\nSay it.", "Yes.")),
     row("duplicate-row", GOOD, GOOD, good=(chat("Hi", "Yes."),), at=(1,)),
     row("prompt-answered-twice", GOOD, chat(" say:  the CAT sleeps.", "No."), good=(chat("Hi", "Yes."),), at=(1,)),
+    row("near-prompt", chat(LONG, "Yes."), chat(LONG.replace("river", "brook"), "No."), good=(chat(LONG.replace("old", "new"), "Yes."), chat("Hi", "Yes.")), at=(1,)),
     row("eval-leak", *MANY[:5], good=(), at=(3,), eval_source=[chat("say: 3 cats  sleep.", "No.")]),
     row("length-outlier", *MANY, chat("Say it.", "The cat sleeps. " * 60), at=(30,)),
     row("mojibake", chat("The cafÃ© isnâ€™t open.", "Yes."), good=(chat("The café isn’t open.", "Yes."),)),
