@@ -5,7 +5,8 @@ The rows are drawn as the trainer draws them: transformers shuffles with the see
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,29 @@ import numpy as np
 
 from core.data.packing import load_rows, pack
 from core.data.prepare import prepare
+from core.data.token_bytes import token_bytes_of
 from core.data.tokenizer import load_tokenizer
 from core.data.types import IGNORED
 from core.errors import UsageError
 from core.recipe import Recipe
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Places [start, end) of one line of the tensors, padding included, and the source rows that stand there."""
+
+    line: int
+    start: int
+    end: int
+    rows: tuple[int, ...]
+
+
 @dataclass(frozen=True)
 class Batch:
     """One micro-batch. `tensors` are numpy arrays by name, and `max_length_q`, `max_length_k` numbers.
 
-    `rows` names the source rows of every sequence (several in a pack).
+    `rows` names the source rows of every sequence (several in a pack). `stretches` tile the lines of the tensors:
+    what attends to itself alone. `texts` holds the bytes of every token id, `special_ids` the control tokens.
     """
 
     number: int
@@ -36,6 +49,9 @@ class Batch:
     real_tokens: int
     trained_tokens: int
     shuffled: bool
+    stretches: tuple[Stretch, ...] = ()
+    texts: Mapping[int, bytes] = field(default_factory=dict)
+    special_ids: frozenset[int] = frozenset()
 
     @property
     def places(self) -> int:
@@ -89,6 +105,7 @@ def collated(recipe: Recipe, folder: Path, pad_id: int, number: int, epoch: int 
         pad_to_multiple_of=recipe.training.extra.get("pad_to_multiple_of"),
     )
     owners = [example.pop("row") for example in examples]
+    lengths = [example.get("seq_lengths") or [len(example["input_ids"])] for example in examples]
     tensors = {
         name: value.numpy() if hasattr(value, "numpy") else value for name, value in collate(examples).items()
     }
@@ -102,7 +119,24 @@ def collated(recipe: Recipe, folder: Path, pad_id: int, number: int, epoch: int 
         sum(len(example["input_ids"]) for example in examples),
         int((tensors["labels"] != IGNORED).sum()),
         shuffled,
+        tuple(_stretches(lengths, owners, tensors["input_ids"].shape[1], padding_free)),
     )
+
+
+def _stretches(
+    lengths: list[list[int]], owners: list[int | list[int]], width: int, padding_free: bool
+) -> Iterator[Stretch]:
+    """One per line where lines are padded; one per piece of a row where they are joined into one."""
+    place = 0
+    for line, (pieces, owner) in enumerate(zip(lengths, owners, strict=True)):
+        each = owner if isinstance(owner, list) else [owner] * sum(pieces)
+        if not padding_free:
+            yield Stretch(line, 0, width, tuple(dict.fromkeys(each)))
+            continue
+        start = 0
+        for length in pieces:
+            yield Stretch(0, place, place + length, tuple(dict.fromkeys(each[start : start + length])))
+            place, start = place + length, start + length
 
 
 def show_batch(
@@ -117,7 +151,11 @@ def show_batch(
     """Prepare the recipe's rows (or take them from the cache) and collate one batch of them."""
     prepared = prepare(recipe, model_folder, None, progress, workspace=workspace)
     tokenizer = load_tokenizer(model_folder, trust_remote_code=recipe.model.trust_remote_code)
-    return collated(recipe, prepared.folder, tokenizer.pad_id or 0, number, epoch)
+    batch = collated(recipe, prepared.folder, tokenizer.pad_id or 0, number, epoch)
+    known, ids = token_bytes_of(tokenizer), np.unique(batch.tensors["input_ids"]).tolist()
+    return replace(
+        batch, texts={id: known.of(id) for id in ids}, special_ids=tokenizer.control_ids & frozenset(ids)
+    )
 
 
 def drawing_order(rows: int, seed: int, epoch: int) -> list[int]:

@@ -125,7 +125,7 @@ def batch(recipe: Recipe, number: int, workspace: Path, progress: Any = None) ->
     """`show_batch` with the recipe's own model."""
     from core.data.batch import show_batch
 
-    return show_batch(recipe, _folder(recipe, workspace), number, workspace=workspace)
+    return show_batch(recipe, _folder(recipe, workspace), number, progress=progress, workspace=workspace)
 
 
 def check_set(recipe: Recipe, workspace: Path, progress: Any = None) -> CheckReport:

@@ -13,7 +13,8 @@ import pytest
 from core.errors import TunedeckError
 from core.workshop import Failure, Progress, Result
 from tests.tui.test_shell import toasts, until
-from tui.data.batches import BatchView, batch_lines
+from tui.data.batch_lines import counted, head_lines, strip
+from tui.data.batches import BatchView, Sequences
 from tui.data.figures import FiguresView
 from tui.data.findings import FindingList
 from tui.data.record_view import ConversationText, RawText, RecordView
@@ -92,7 +93,7 @@ def inspector(app: Any) -> list[str]:
 async def test_a_row_token_by_token(app) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await drawn(pilot)
-        tokens = app.query_one(TokenView)
+        tokens = app.panel.rows.query_one(TokenView)
         assert len(tokens.tokens) == 31 and tokens.kept == 31
         assert inspector(app) == [
             'token 20 of 31  id 442  "In"  bytes 49 6e',
@@ -111,7 +112,7 @@ async def test_a_row_token_by_token(app) -> None:
 async def test_trained_and_masked_tokens_differ_without_colour(app) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await drawn(pilot)
-        tokens = app.query_one(TokenView)
+        tokens = app.panel.rows.query_one(TokenView)
         tokens.action_edge(0)
         await pilot.pause()
         trained = {
@@ -126,7 +127,7 @@ async def test_what_is_cut_off_is_struck_and_said(app) -> None:
         await drawn(pilot)
         await pilot.press("colon", *"13", "enter")
         await until(pilot, lambda: app.panel.rows.row.row == 13)
-        tokens = app.query_one(TokenView)
+        tokens = app.panel.rows.query_one(TokenView)
         tokens.focus()
         await pilot.press("end")
         assert inspector(app)[1] == "label -100, cut off: past max_length 256"
@@ -189,7 +190,7 @@ async def test_another_mode_beside_this_one(app) -> None:
         await pilot.press("n")
         assert compare.cursor == 30 and inspector(app)[2] == "difference 21 of 21: the label differs"
         await pilot.press("escape")
-        assert app.query_one(TokenView).display and not compare.display
+        assert app.panel.rows.query_one(TokenView).display and not compare.display
 
 
 async def test_two_templates_token_by_token(app, tmp_path: Path) -> None:
@@ -248,7 +249,7 @@ async def test_the_next_row_of_a_finding_lies_anywhere_in_the_set(app) -> None:
 async def test_the_conversation_stands_beside_the_raw_row(app) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await drawn(pilot)
-        app.query_one(TokenView).focus()
+        app.panel.rows.query_one(TokenView).focus()
         await pilot.press("v")
         assert app.query_one(ConversationText).text.startswith(
             "read as: OpenAI messages role/content\n0 user\nSay"
@@ -306,26 +307,92 @@ async def test_a_batch_as_the_collator_makes_it(app) -> None:
         await drawn(pilot)
         await pilot.press("d")
         view = app.query_one(BatchView)
-        await until(pilot, lambda: view.current)
-        assert view.current.number == 0 and len(view.current.rows) == 2
-        assert "input_ids        2 x " in view.text and "padding" in view.text and "█" in view.text
-        await pilot.press("right")
+        await until(pilot, lambda: view.current and len(view.query_one(TokenView).tokens))
+        batch, tokens = view.current, view.query_one(TokenView)
+        assert batch.number == 0 and len(batch.rows) == 2
+        assert view.query_one("#tensors", TextView).text.startswith("input_ids, labels, attention_mask: 2 x ")
+        assert [token.id for token in tokens.tokens] == batch.tensors["input_ids"][0].tolist()
+        assert [token.label for token in tokens.tokens] == batch.tensors["labels"][0].tolist()
+        shorter = int(batch.tensors["attention_mask"].sum(1).argmin())
+        await pilot.press(*["down"] * shorter)
+        await until(pilot, lambda: tokens.tokens[-1].part == "pad")
+        tokens.focus()
+        await pilot.press("end")
+        assert "attention_mask 0" in view.query_one("#place", Bar).text(0)
+        assert view.query_one("#place", Bar).text(1).strip() == (
+            "label -100, padding: padding carries no loss and is not attended to"
+        )
+        await pilot.press("right_square_bracket")
         await until(pilot, lambda: view.current.number == 1)
-        assert f"batch 1 of {view.current.batches:,} per epoch" in view.text
+        assert (
+            view.query_one("#head", Bar).text().startswith(f" batch 1 of {view.current.batches:,} per epoch")
+        )
+        await pilot.press("colon", *"7", "enter")
+        await until(pilot, lambda: view.current.number == 7)
+        row = view.current.stretches[0].rows[0]
+        view.query_one(Sequences).focus()
+        await pilot.press("enter")
+        await until(pilot, lambda: app.panel.rows.row.row == row)
+
+
+async def test_packing_joins_rows_and_says_where_they_begin(app) -> None:
+    app.deck.change(
+        {"data.source": "demo/yoda_held_out.jsonl", "data.eval_fraction": 0.0, "training.micro_batch": 2}
+    )
+    async with app.run_test(size=(120, 40)) as pilot:
+        await drawn(pilot)
+        await pilot.press("d")
+        view = app.query_one(BatchView)
+        await until(pilot, lambda: view.current)
+        await pilot.press("p")
+        await until(pilot, lambda: view.current and view.current.padding_free)
+        batch, tokens = view.current, view.query_one(TokenView)
+        assert app.deck.recipe.data.packing == "bfd" and batch.tensors["input_ids"].shape[0] == 1
+        starts = [stretch.start for stretch in batch.stretches]
+        assert starts == np.flatnonzero(batch.tensors["position_ids"][0] == 0).tolist() and len(starts) > 4
+        assert [*starts, batch.places] == batch.tensors["cu_seq_lens_q"].tolist()
+        assert "cu_seq_lens_q, cu_seq_lens_k: " in view.query_one("#tensors", TextView).text
+        assert app.query_one(Sequences).has_focus
+        assert "packing bfd, padding-free" in view.query_one("#head", Bar).text()
+        tokens.focus()
+        await pilot.press("home")
+        assert "position_ids 0" in view.query_one("#place", Bar).text(0)
+        assert "its label would cross the boundary" in view.query_one("#place", Bar).text(1)
+
+
+@pytest.mark.slow
+async def test_a_batch_of_the_demo_by_the_real_workshop(make_app) -> None:
+    """Rows prepared, packed and collated by another process; only its messages come here."""
+    app = make_app(start="data")
+    app.deck.change(
+        {"data.source": "demo/yoda_held_out.jsonl", "data.packing": "bfd", "data.max_length": 256}
+    )
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.panel and app.panel.query(RowsTab) and app.panel.rows.row, 120)
+        await pilot.press("d")
+        view = app.query_one(BatchView)
+        await until(pilot, lambda: view.current, 240)
+        batch = view.current
+        assert batch.padding_free and batch.waste == 0
+        assert all(len(stretch.rows) == 1 for stretch in batch.stretches)
+        text = "".join(token.text for token in view.query_one(TokenView).tokens)
+        assert text.startswith("<|im_start|>user\n")
 
 
 def test_a_strip_shows_trained_masked_and_padded_places() -> None:
-    from core.data.batch import Batch
+    from core.data.batch import Batch, Stretch
 
     tensors = {
         "input_ids": np.array([[1, 2, 3, 4], [5, 6, 0, 0]]),
         "labels": np.array([[-100, -100, 3, 4], [-100, 6, -100, -100]]),
         "attention_mask": np.array([[1, 1, 1, 1], [1, 1, 0, 0]]),
     }
-    batch = Batch(0, 9, 0, tensors, ((7,), (3,)), False, 6, 3, True)
-    texts = [text for text, _ in batch_lines(batch, 80)]
-    assert "8 places: 6 tokens, 3 trained, 25% padding" in texts
-    assert "row 7                ░░██" in texts and "row 3                ░█··" in texts
+    stretches = (Stretch(0, 0, 4, (7,)), Stretch(1, 0, 4, (3,)))
+    batch = Batch(0, 9, 0, tensors, ((7,), (3,)), False, 6, 3, True, stretches)
+    assert head_lines(batch, "none")[1] == "8 places: 6 tokens, 3 trained, 25% padding"
+    assert [strip(batch, stretch, 1) for stretch in stretches] == ["░░██", "░█··"]
+    assert [strip(batch, stretch, 3) for stretch in stretches] == ["██", "█·"]
+    assert [counted(batch, stretch) for stretch in stretches] == [(4, 2), (2, 1)]
 
 
 async def test_a_source_that_is_not_there_is_said(app) -> None:
@@ -345,7 +412,7 @@ async def test_the_real_workshop_brings_the_same(make_app) -> None:
         assert app.panel.rows.report.rows == 49 and app.panel.rows.row.trained == 10
 
 
-@pytest.mark.parametrize("state", ["rows", "record", "compare", "findings", "figures", "hostile"])
+@pytest.mark.parametrize("state", ["rows", "record", "compare", "findings", "figures", "hostile", "batch"])
 def test_pictures(snap_compare, app, size, tmp_path: Path, state: str) -> None:
     if state == "hostile":
         text = "\x1b[2J[bold]x[/] \u202eabc\u200b \x00 שלום 🤖\ttab  two\n" * 4
@@ -356,7 +423,11 @@ def test_pictures(snap_compare, app, size, tmp_path: Path, state: str) -> None:
 
     async def before(pilot) -> None:
         await drawn(pilot)
-        await pilot.press({"findings": "f", "figures": "w", "record": "v", "compare": "c"}.get(state, "r"))
+        keys = {"findings": "f", "figures": "w", "record": "v", "compare": "c", "batch": "d"}
+        await pilot.press(keys.get(state, "r"))
+        await until(
+            pilot, lambda: state != "batch" or len(app.query_one(BatchView).query_one(TokenView).tokens)
+        )
         await until(pilot, lambda: app.query_one(CompareView).display == (state == "compare"))
         await pilot.pause()
 

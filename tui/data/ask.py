@@ -8,10 +8,11 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import Input
 
-What = Literal["find", "row", "compare", "template", "max_length"]
+What = Literal["find", "row", "batch", "compare", "template", "max_length"]
 _PLACEHOLDERS: dict[What, str] = {
     "find": "text, tokens>500, trained<10%, error, warning, or a finding's code",
     "row": "row number",
+    "batch": "batch number",
     "compare": "a loss mode, trl-training, a template file or another model",
     "template": "model, trl-training, a template file or another model",
     "max_length": "tokens per row at most",

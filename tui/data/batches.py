@@ -1,35 +1,124 @@
-"""The batch tab: the tensors that TRL's collator makes of any batch the trainer would draw, drawn as strips."""
+"""The batch tab: the tensors that TRL's collator makes of any batch the trainer would draw, place by place."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
+from textual import events
+from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.message import Message
 
-from core.data.types import IGNORED
+from tui.data.aside import Aside
+from tui.data.ask import Ask
+from tui.data.batch_lines import counted, head_lines, owners, place_lines, strip, tensor_lines, tokens_of
 from tui.deck import Deck
-from tui.messages import JobFailed, JobResult
-from tui.widgets.text_view import Line, TextView
+from tui.widgets.bars import Bar, Part
+from tui.widgets.line_list import POINTER, LineList, Pieces
+from tui.widgets.text import cut, fit
+from tui.widgets.text_view import TextView
+from tui.widgets.token_view import TokenView
 
 if TYPE_CHECKING:
     from core.data.batch import Batch
 
-TRAINED, MASKED, PAD = "█", "░", "·"
-_MARGIN = 24
-_NUMBERS_SHOWN = 24
+_OWNERS_CELLS, _COUNT_CELLS = 16, 8
+_MOST_TENSORS = 8
 
 
-class BatchView(TextView):
-    """`open()` draws the batch; left and right take the one before and the next."""
+class Sequences(LineList):
+    """One line per sequence, or per piece of a row where packing joins them into one line."""
 
+    TITLE = "The sequences of the batch"
     HELP = """
     One micro-batch as the model gets it: the rows are prepared, drawn in the trainer's order and put together by
-    TRL's own collator. █ trained, ░ not trained, · padding, │ where a row of a pack begins.
+    TRL's own collator. █ trained, ░ not trained, · padding. Left and right take the batch before and the next,
+    : goes to one by number, p takes the next way of packing. Enter shows the row. Tab goes to the tokens.
     """
+    DEFAULT_CSS = "Sequences { height: 5; }"
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "choose", "its row"),
         Binding("right", "step(1)", "next batch"),
         Binding("left", "step(-1)", "batch before", show=False),
+    ]
+
+    class Moved(Message):
+        """Another sequence is under the cursor."""
+
+    class Chosen(Message):
+        """The row of this sequence is asked for."""
+
+        def __init__(self, number: int) -> None:
+            super().__init__()
+            self.number = number
+
+    class Stepped(Message):
+        """Another batch is asked for."""
+
+        def __init__(self, step: int) -> None:
+            super().__init__()
+            self.step = step
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: Batch | None = None
+
+    def put(self, batch: Batch) -> None:
+        self.held = batch
+        self.cursor = 0
+        self._drawn = []
+        self.redraw()
+        self.moved()
+
+    @property
+    def count(self) -> int:
+        return len(self.held.stretches) if self.held is not None else 0
+
+    def heading(self) -> str:
+        return f"  {'source':<{_OWNERS_CELLS}} {'tokens':>{_COUNT_CELLS}} {'trained':>{_COUNT_CELLS}}  places"
+
+    def pieces(self, place: int, pointed: bool) -> Pieces:
+        assert self.held is not None  # there are no lines before `put`
+        stretch = self.held.stretches[place]
+        tokens, trained = counted(self.held, stretch)
+        room = max(self.size.width - _OWNERS_CELLS - 2 * _COUNT_CELLS - 7, 8)
+        longest = max(each.end - each.start for each in self.held.stretches)
+        marks = strip(self.held, stretch, max(-(-longest // room), 1))
+        start = f"{POINTER if pointed else ' '} {fit(owners(stretch), _OWNERS_CELLS)}"
+        text = f"{start} {tokens:>{_COUNT_CELLS},} {trained:>{_COUNT_CELLS},}  {marks}"
+        return ((fit(text, self.size.width), "cursor" if pointed else ""),)
+
+    def moved(self) -> None:
+        self.post_message(self.Moved())
+
+    def chosen(self) -> None:
+        if self.held is not None:
+            self.post_message(self.Chosen(self.held.stretches[self.cursor].rows[0]))
+
+    def action_step(self, step: int) -> None:
+        self.post_message(self.Stepped(step))
+
+
+class BatchText(TextView):
+    """The tensors; what is being done, or went wrong, before there are any."""
+
+    TITLE = "The tensors of the batch"
+    HELP = Sequences.HELP
+
+
+class BatchView(Vertical):
+    """`open()` draws the batch; the keys of the list take another one."""
+
+    DEFAULT_CSS = """
+    BatchView { height: 1fr; }
+    BatchView > BatchText { height: 4; padding: 0 1; }
+    BatchView > TokenView { margin: 1 1 0 1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("colon", "ask", "batch by number", show=False, key_display=":"),
+        Binding("right_square_bracket", "step(1)", "next batch", show=False, key_display="]"),
+        Binding("left_square_bracket", "step(-1)", "batch before", show=False, key_display="["),
     ]
 
     def __init__(self, deck: Deck, *, id: str | None = None) -> None:
@@ -37,104 +126,123 @@ class BatchView(TextView):
         self.deck = deck
         self.number = 0
         self.current: Batch | None = None
-        self._job = 0
+        self.problem = ""
+
+    def compose(self) -> ComposeResult:
+        yield Bar(lines=2, id="head")
+        yield BatchText(id="tensors")
+        yield Sequences()
+        yield TokenView()
+        yield Bar(lines=2, id="place")
+        yield Aside()
+
+    def on_mount(self) -> None:
+        self._say("")
 
     def open(self) -> None:
         """Ask for the batch; the rows are prepared first, which is quick when they have been before."""
-        if self.current is None:
-            self.show([("preparing the rows and putting a batch together …", "muted")])
-        self._job = self.deck.jobs.submit(
-            self,
-            "core.data.glance:batch",
-            recipe=self.deck.recipe,
-            number=self.number,
-            workspace=self.deck.workspace.root,
-        )
+        if self.current is not None and self.current.number == self.number:
+            return
+        aside = self.query_one(Aside)
+        if not aside.running:
+            if self.current is None:
+                self._say("preparing the rows and putting a batch together …")
+            aside.start(
+                "core.data.glance:batch",
+                recipe=self.deck.recipe,
+                number=self.number,
+                workspace=self.deck.workspace.root,
+            )
 
     def forget(self) -> None:
         """Another recipe: what was drawn holds no more."""
-        self.number, self.current, self._job = 0, None, 0
+        self.query_one(Aside).stop()
+        self.number, self.current = 0, None
+        self._say("")
 
     def action_step(self, step: int) -> None:
         if self.current is not None:
-            self.number = min(max(self.number + step, 0), self.current.batches - 1)
-            self.open()
+            self.go_to(min(max(self.number + step, 0), self.current.batches - 1))
 
-    def on_job_result(self, message: JobResult) -> None:
-        if message.job == self._job:
-            self.current = message.value
-            self.show(batch_lines(message.value, max(self.size.width, 40)))
+    def action_ask(self) -> None:
+        self.post_message(Ask.Wanted("batch"))
 
-    def on_job_failed(self, message: JobFailed) -> None:
-        if message.job == self._job:
-            self.show(
-                [(line, "bad" if not place else "") for place, line in enumerate(message.what.split("\n"))]
-            )
+    def go_to(self, number: int) -> None:
+        """Draw this batch; a number beyond the last is refused."""
+        if self.current is None or not 0 <= number < self.current.batches:
+            last = self.current.batches - 1 if self.current is not None else 0
+            self.notify(f"batches go from 0 to {last:,}", severity="warning", markup=False)
+            return
+        self.number = number
+        self.open()
 
-    def on_resize(self) -> None:
+    def on_sequences_stepped(self, message: Sequences.Stepped) -> None:
+        self.action_step(message.step)
+
+    # From the process
+
+    def on_aside_told(self, message: Aside.Told) -> None:
+        message.stop()
+        told = message.progress
+        self._say(f"preparing {told.done:,} of {told.total:,} rows, {told.eta_seconds:.0f} s left")
+
+    def on_aside_failed(self, message: Aside.Failed) -> None:
+        message.stop()
+        self._say(message.what, bad=True)
+
+    def on_aside_done(self, message: Aside.Done) -> None:
+        message.stop()
+        self.current = message.value
+        self._show()
+        self.open()  # another one may have been asked for meanwhile
+
+    def _say(self, what: str, *, bad: bool = False) -> None:
+        """One text in place of everything."""
+        lines = what.split("\n")
+        text = self.query_one(BatchText)
+        if self.has_focus_within:
+            text.focus()  # keys go on to work while the rest is hidden
+        self._display(False)
+        text.styles.height = "1fr"
+        text.show([(line, "bad" if bad and not place else "muted") for place, line in enumerate(lines)])
+
+    def _display(self, whole: bool) -> None:
+        for part in (Sequences, TokenView, Bar):
+            for widget in self.query(part):
+                widget.display = whole
+
+    def _show(self) -> None:
+        batch = self.current
+        if batch is None:
+            return
+        self._display(True)
+        for line, text in enumerate(head_lines(batch, self.deck.recipe.data.packing)):
+            self.query_one("#head", Bar).put(line, [Part(f" {text}", "name" if line == 0 else "")])
+        lines = tensor_lines(batch)
+        tensors = self.query_one(BatchText)
+        tensors.styles.height = min(len(lines), _MOST_TENSORS)
+        tensors.show([(line, "") for line in lines])
+        sequences = self.query_one(Sequences)
+        sequences.styles.height = min(len(batch.stretches), max(self.size.height // 4, 4)) + 1
+        sequences.put(batch)
+        if tensors.has_focus:
+            sequences.focus()
+
+    # What is under the cursor
+
+    def on_sequences_moved(self, message: Sequences.Moved) -> None:
         if self.current is not None:
-            self.show(batch_lines(self.current, max(self.size.width, 40)), keep_place=True)
+            tokens = tokens_of(self.current, self.current.stretches[self.query_one(Sequences).cursor])
+            self.query_one(TokenView).show(tokens, len(tokens), self.current.special_ids)
 
+    def on_token_view_moved(self, message: TokenView.Moved) -> None:
+        message.stop()
+        bar, room = self.query_one("#place", Bar), max(self.size.width - 2, 0)
+        if self.current is None or message.index is None or message.token is None:
+            return
+        stretch = self.current.stretches[self.query_one(Sequences).cursor]
+        for line, text in enumerate(place_lines(self.current, stretch, message.index, message.token)):
+            bar.put(line, [Part(f" {cut(text, room)}", "name" if line == 0 else "")])
 
-def batch_lines(batch: Batch, width: int) -> list[Line]:
-    """Totals, the tensors with their shapes, and one strip per sequence."""
-    drawn = "shuffled with the run's seed" if batch.shuffled else "in the order of the rows"
-    lines: list[Line] = [
-        (f"batch {batch.number} of {batch.batches:,} per epoch, {drawn}", "heading"),
-        (
-            f"{batch.places:,} places: {batch.real_tokens:,} tokens, {batch.trained_tokens:,} trained, {batch.waste:.0%} padding",
-            "",
-        ),
-        ("", ""),
-    ]
-    lines += [(f"{name:<16} {_shape(value)}", "") for name, value in batch.tensors.items()]
-    lines.append(("", ""))
-    labels, positions = np.atleast_2d(batch.tensors["labels"]), batch.tensors.get("position_ids")
-    attention = batch.tensors.get("attention_mask")
-    for number, row in enumerate(labels):
-        real = (
-            np.ones(len(row), dtype=bool)
-            if attention is None
-            else np.atleast_2d(attention)[number].astype(bool)
-        )
-        starts = (
-            np.zeros(len(row), dtype=bool) if positions is None else np.atleast_2d(positions)[number] == 0
-        )
-        lines.append(
-            (f"{_owners(batch, number):<20} {_strip(row, real, starts, max(width - _MARGIN, 10))}", "")
-        )
-        lines.append(
-            (f"{'':20} {int(real.sum()):,} tokens, {int((row != IGNORED).sum()):,} trained", "muted")
-        )
-    return lines
-
-
-def _owners(batch: Batch, number: int) -> str:
-    """The source rows of one line; all of them where the collator joins the sequences into one."""
-    owners = [row for rows in batch.rows for row in rows] if batch.padding_free else list(batch.rows[number])
-    text = ("rows " if len(owners) > 1 else "row ") + ",".join(map(str, owners))
-    return text if len(text) <= 20 else text[:19] + "…"
-
-
-def _strip(labels: np.ndarray, real: np.ndarray, starts: np.ndarray, cells: int) -> str:
-    """A line of marks, each for as many tokens as fit: the rarest kind in a cell wins, a start over all."""
-    step = max(-(-len(labels) // cells), 1)
-    marks = []
-    for first in range(0, len(labels), step):
-        part = slice(first, first + step)
-        if first and starts[part].any():
-            marks.append("│")
-        elif (labels[part] != IGNORED).any():
-            marks.append(TRAINED)
-        else:
-            marks.append(MASKED if real[part].any() else PAD)
-    return "".join(marks)
-
-
-def _shape(value: object) -> str:
-    """A tensor's shape and type; short ones (cu_seq_lens) with their numbers."""
-    if not isinstance(value, np.ndarray):
-        return str(value)
-    shape = " x ".join(map(str, value.shape))
-    numbers = f"  {value.reshape(-1).tolist()}" if value.size <= _NUMBERS_SHOWN else ""
-    return f"{shape} {value.dtype}{numbers}"
+    def on_resize(self, event: events.Resize) -> None:
+        self.call_after_refresh(self._show)

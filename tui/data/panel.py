@@ -12,10 +12,10 @@ from textual.binding import Binding, BindingType
 from textual.timer import Timer
 from textual.widget import Widget
 
-from core.recipe import LossOn, RecipeError
+from core.recipe import LossOn, Packing, RecipeError
+from tui.data.aside import Aside
 from tui.data.ask import Ask, What
-from tui.data.batches import BatchView
-from tui.data.checker import Checker
+from tui.data.batches import BatchText, BatchView, Sequences
 from tui.data.choice import SORTS
 from tui.data.figures import FiguresView
 from tui.data.findings import FindingList, FindingsView
@@ -55,7 +55,7 @@ class DataPanel(Panel):
     SCOPED_CSS = False  # the width class is on the screen above
     DEFAULT_CSS = """
     DataPanel #findings, DataPanel #figures, DataPanel #batch { display: none; }
-    DataPanel FiguresView, DataPanel BatchView { padding: 0 1; }
+    DataPanel FiguresView { padding: 0 1; }
     .-wide DataPanel FindingList, .-widest DataPanel FindingList { width: 46; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -64,6 +64,7 @@ class DataPanel(Panel):
         Binding("d", "tab('batch')", "batch", show=False),
         Binding("r,escape", "tab('rows')", "rows"),
         Binding("m", "mode", "next loss mode", show=False),
+        Binding("p", "packing", "next way of packing", show=False),
         Binding("T", "ask('template')", "template", show=False),
         Binding("L", "ask('max_length')", "max_length", show=False),
         Binding("e", "source", "data source", show=False),
@@ -85,7 +86,12 @@ class DataPanel(Panel):
         yield FiguresView(id="figures")
         yield BatchView(self.deck, id="batch")
         yield Ask()
-        yield Checker()
+        yield Aside(id="check")
+
+    @property
+    def _aside(self) -> Aside:
+        """The process that checks the set."""
+        return self.query_one("#check", Aside)
 
     @property
     def rows(self) -> RowsTab:
@@ -104,7 +110,7 @@ class DataPanel(Panel):
             "rows": NumberedRows,
             "findings": FindingList,
             "figures": FiguresView,
-            "batch": BatchView,
+            "batch": Sequences if self.query_one(Sequences).display else BatchText,
         }
         for main in self.query(mains[self.tab]):
             main.focus()
@@ -113,14 +119,16 @@ class DataPanel(Panel):
         before, after = message.before, message.after
         if before != after:
             self.query_one(BatchView).forget()
+            if self.tab == "batch":
+                self.query_one(BatchView).open()
         if (before.model, before.data.source, before.data.config, before.data.split, before.data.columns) != (
             after.model, after.data.source, after.data.config, after.data.split, after.data.columns,
         ):  # fmt: skip
-            self.query_one(Checker).stop()
+            self._aside.stop()
             self.query_one(FindingsView).show(())
             self.rows.open_source()
         elif before.data != after.data or before.training.seed != after.training.seed:
-            self.query_one(Checker).stop()
+            self._aside.stop()
             self.rows.relabel()
             self._check_soon(self.rows.listed.total)
         self._show_bar()
@@ -133,11 +141,11 @@ class DataPanel(Panel):
         self.focus_main()
         if tab == "batch":
             self.query_one(BatchView).open()
-        elif tab != "rows" and self.rows.report is None and not self.query_one(Checker).running:
+        elif tab != "rows" and self.rows.report is None and not self._aside.running:
             self.action_check()
 
     def why_not(self, action: str) -> str:
-        if action == "stop_check" and not any(checker.running for checker in self.query(Checker)):
+        if action == "stop_check" and not any(aside.running for aside in self.query("#check").results(Aside)):
             return "no check is running"
         return "the rows are shown" if action == "tab('rows')" and self.tab == "rows" else ""
 
@@ -154,6 +162,12 @@ class DataPanel(Panel):
         current = self.deck.recipe.data.loss_on
         after = MODES[(MODES.index(current) + 1) % len(MODES)] if current in MODES else MODES[0]
         self._change({"data.loss_on": after})
+
+    def action_packing(self) -> None:
+        """The next way of packing; the batch and the figures follow."""
+        ways = get_args(Packing)
+        after = ways[(ways.index(self.deck.recipe.data.packing) + 1) % len(ways)]
+        self._change({"data.packing": after})
 
     def _change(self, changes: dict[str, object]) -> None:
         try:
@@ -183,6 +197,8 @@ class DataPanel(Panel):
             self.rows.find(text)
         elif message.what == "row":
             self.rows.go_to(number)
+        elif message.what == "batch":
+            self.query_one(BatchView).go_to(number)
         elif message.what == "compare":
             self.rows.compare_with(text)
         elif message.what == "template" and text:
@@ -218,30 +234,32 @@ class DataPanel(Panel):
     def action_check(self) -> None:
         self.checking = "checking …"
         self.query_one(FindingsView).say("checking every row …")
-        self.query_one(Checker).start(self.deck.recipe, self.deck.workspace.root)
+        self._aside.start(
+            "core.data.glance:check_set", recipe=self.deck.recipe, workspace=self.deck.workspace.root
+        )
         self._show_bar()
 
     def action_stop_check(self) -> None:
         if not self.refused("stop_check"):
-            self.query_one(Checker).stop()
+            self._aside.stop()
             self.checking = "check stopped; ctrl+r checks again"
             self._show_bar()
 
-    def on_checker_told(self, message: Checker.Told) -> None:
+    def on_aside_told(self, message: Aside.Told) -> None:
         told = message.progress
         self.checking = f"checking {told.done:,} of {told.total:,}, {told.eta_seconds:.0f} s left"
         self._show_bar()
 
-    def on_checker_failed(self, message: Checker.Failed) -> None:
+    def on_aside_failed(self, message: Aside.Failed) -> None:
         self.checking = "the check failed"
         self.query_one(FindingsView).say(message.what)
         self._show_bar()
 
-    def on_checker_done(self, message: Checker.Done) -> None:
+    def on_aside_done(self, message: Aside.Done) -> None:
         self.checking = ""
-        self.query_one(FindingsView).show(message.report.findings)
-        self.query_one(FiguresView).open(message.report, self.deck.recipe)
-        self.rows.put_report(message.report)
+        self.query_one(FindingsView).show(message.value.findings)
+        self.query_one(FiguresView).open(message.value, self.deck.recipe)
+        self.rows.put_report(message.value)
         self._show_bar()
 
     def on_finding_list_chosen(self, message: FindingList.Chosen) -> None:
@@ -251,6 +269,10 @@ class DataPanel(Panel):
             return
         self.action_tab("rows")
         self.rows.list_only(np.asarray(finding.rows, dtype=np.int64), finding.code, finding)
+
+    def on_sequences_chosen(self, message: Sequences.Chosen) -> None:
+        self.action_tab("rows")
+        self.rows.go_to(message.number)
 
     def on_figures_view_chosen(self, message: FiguresView.Chosen) -> None:
         self._change({"data.max_length": message.max_length})

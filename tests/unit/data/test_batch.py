@@ -94,6 +94,11 @@ def test_a_flattened_batch_restarts_positions(tmp_path: Path) -> None:
     ]
     assert batch.waste == 0.0
     assert batch.trained_tokens == 3
+    ends = [len(ids[first[0]]), 5]
+    assert [(one.line, one.start, one.end, one.rows) for one in batch.stretches] == [
+        (0, 0, ends[0], first),
+        (0, ends[0], 5, second),
+    ]
 
 
 def test_a_padded_batch_shows_its_waste(tmp_path: Path) -> None:
@@ -103,6 +108,8 @@ def test_a_padded_batch_shows_its_waste(tmp_path: Path) -> None:
     assert sorted(batch.tensors["labels"].tolist()) == [[IGNORED, 2, 3], [4, IGNORED, IGNORED]]
     assert sorted(batch.rows) == [(0,), (1,)]
     assert batch.waste == pytest.approx(2 / 6)
+    assert [(one.line, one.start, one.end) for one in batch.stretches] == [(0, 0, 3), (1, 0, 3)]
+    assert tuple(one.rows for one in batch.stretches) == batch.rows
     assert json.loads(json.dumps(batch.to_json()))["places"] == 6
 
 

@@ -1,48 +1,46 @@
-"""The whole-set check of the Data panel, in a process of its own, so that a row never waits for the set."""
+"""Long work of the Data panel in a process of its own, so that a row never waits for the whole set."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 from textual.message import Message
 from textual.widget import Widget
 
-from core.data.check import CheckProgress, CheckReport
-from core.recipe import Recipe
 from tui.jobs import Jobs
 from tui.messages import JobFailed, JobProgress, JobResult
 
 POLL_SECONDS = 0.1
 
 
-class Checker(Widget):
-    """Not seen. `start` begins a check and forgets an earlier one; the panel is told by messages."""
+class Aside(Widget):
+    """Not seen. `start` begins a job and ends an earlier one; the widgets above are told by messages."""
 
-    DEFAULT_CSS = "Checker { display: none; }"
+    DEFAULT_CSS = "Aside { display: none; }"
 
     class Told(Message):
-        """How far the check is."""
+        """How far the job is."""
 
-        def __init__(self, progress: CheckProgress) -> None:
+        def __init__(self, progress: Any) -> None:
             super().__init__()
             self.progress = progress
 
     class Done(Message):
-        """The check's report."""
+        """What the job returned."""
 
-        def __init__(self, report: CheckReport) -> None:
+        def __init__(self, value: Any) -> None:
             super().__init__()
-            self.report = report
+            self.value = value
 
     class Failed(Message):
-        """Why there is no report."""
+        """Why there is no result."""
 
         def __init__(self, what: str) -> None:
             super().__init__()
             self.what = what
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
         self._jobs = Jobs()
         self._job = 0
 
@@ -57,9 +55,9 @@ class Checker(Widget):
     def running(self) -> bool:
         return self._jobs.busy
 
-    def start(self, recipe: Recipe, workspace: Path) -> None:
+    def start(self, function: str, **arguments: Any) -> None:
         self.stop()
-        self._job = self._jobs.submit(self, "core.data.glance:check_set", recipe=recipe, workspace=workspace)
+        self._job = self._jobs.submit(self, function, **arguments)
 
     def stop(self) -> None:
         self._jobs.cancel(self)
