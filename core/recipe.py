@@ -64,6 +64,7 @@ class ModelSection(Section):
     attention: Attention = Field("auto", description="auto takes flash_attention_2 where it works, else sdpa")
     quantization: Quantization = Field("none", description="of the frozen base weights")
     double_quantization: bool = Field(True, description="nf4 and fp4 only: saves 0.37 bit per parameter")
+    use_kernels: bool = Field(False, description="layers from the Hub's kernels; needs the package kernels")
     trust_remote_code: bool = Field(False, description="run the repository's own Python code; read it first")
     allow_pickle: str = Field(
         "", description="name of the one pickle weight file you accept; empty refuses all"

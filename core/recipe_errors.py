@@ -61,7 +61,7 @@ def _nearest(word: str, candidates: list[str], prefix: list[str], known: Keys) -
 
 def place_of(text: str, key: str) -> str:
     """ "line N: " for the line that sets `section.key` (or opens the section), empty if it is not there."""
-    section, _, name = key.partition(".")
+    section, _, name = key.rpartition(".") if "." in key else (key, "", "")
     inside = False
     opened_at = 0
     for number, line in enumerate(text.splitlines(), 1):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from core.recipe_names import DECIDED_ELSEWHERE, unknown_field, unknown_optimizer, unknown_scheduler
 
 if TYPE_CHECKING:
     from core.recipe import Recipe
@@ -26,6 +29,7 @@ def broken_rules(recipe: Recipe) -> list[BrokenRule]:
         *_model_rules(recipe),
         *_tuner_rules(recipe),
         *_data_rules(recipe),
+        *_training_rules(recipe),
         *_launch_rules(recipe),
         *_form_rules(recipe),
     ]
@@ -179,6 +183,33 @@ def _data_rules(recipe: Recipe) -> list[BrokenRule]:
     return broken
 
 
+def _training_rules(recipe: Recipe) -> list[BrokenRule]:
+    training = recipe.training
+    broken = []
+    for key, name, known in (
+        ("training.optimizer", training.optimizer, unknown_optimizer(training.optimizer)),
+        ("training.scheduler", training.scheduler, unknown_scheduler(training.scheduler)),
+    ):
+        if known:
+            what = f'the installed transformers has no {key.partition(".")[2]} "{name}"'
+            broken.append(
+                BrokenRule(key, what, _nearest(name, known) or f"known: {', '.join(sorted(known))}")
+            )
+    for name in training.extra:
+        key = f"training.extra.{name}"
+        if name in DECIDED_ELSEWHERE:
+            broken.append(BrokenRule(key, f"{key} is decided by {DECIDED_ELSEWHERE[name]}", "remove it"))
+        elif fields := unknown_field(name):
+            what = f"{key} is not a field of the installed SFTConfig"
+            broken.append(BrokenRule(key, what, _nearest(name, fields) or "remove it"))
+    return broken
+
+
+def _nearest(name: str, known: frozenset[str]) -> str:
+    near = difflib.get_close_matches(name, sorted(known), n=1)
+    return f"did you mean {near[0]}?" if near else ""
+
+
 def _launch_rules(recipe: Recipe) -> list[BrokenRule]:
     launch = recipe.launch
     broken = []
@@ -204,6 +235,32 @@ def _launch_rules(recipe: Recipe) -> list[BrokenRule]:
 TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
 
 
+# The package an optimizer of transformers comes from; torch and transformers have the others themselves.
+OPTIMIZER_PACKAGES = (
+    (r"adamw_torch_[48]bit", "torchao"),
+    (r"adamw_anyprecision", "torchdistx"),
+    (r"galore_.*", "galore_torch"),
+    (r"apollo_.*", "apollo_torch"),
+    (r"lomo|adalomo", "lomo_optim"),
+    (r"grokadamw", "grokadamw"),
+    (r"schedule_free_.*", "schedulefree"),
+    (r"stable_adamw", "optimi"),
+    (r".*(8bit|bnb|32bit|paged|ademamix|lion).*", "bitsandbytes"),
+)
+PIP_NAMES = {
+    "galore_torch": "galore-torch",
+    "apollo_torch": "apollo-torch",
+    "lomo_optim": "lomo-optim",
+    "optimi": "torch-optimi",
+    "liger_kernel": "liger-kernel",
+}
+
+
+def package_of(optimizer: str) -> str:
+    """The package an optimizer needs beside torch and transformers; empty if none."""
+    return next((package for names, package in OPTIMIZER_PACKAGES if re.fullmatch(names, optimizer)), "")
+
+
 def missing_here(recipe: Recipe) -> list[BrokenRule]:
     """What the recipe names and this machine lacks. Not checked on reading: a plan may be for another machine."""
     missing = []
@@ -215,16 +272,26 @@ def missing_here(recipe: Recipe) -> list[BrokenRule]:
                 'pip install bitsandbytes, or use model.quantization = "none"',
             )
         )
-    if re.search(r"8bit|4bit|paged|bnb|ademamix|lion", recipe.training.optimizer) and not _installed(
-        "bitsandbytes"
-    ):
+    package = package_of(recipe.training.optimizer)
+    if package and not _installed(package):
         missing.append(
             BrokenRule(
                 "training.optimizer",
-                f"{recipe.training.optimizer} needs bitsandbytes, which is not installed here",
-                'pip install bitsandbytes, or use training.optimizer = "adamw_torch_fused"',
+                f"{recipe.training.optimizer} needs {package}, which is not installed here",
+                f'pip install {PIP_NAMES.get(package, package)}, or use training.optimizer = "adamw_torch_fused"',
             )
         )
+    for key, needs in (("use_liger_kernel", "liger_kernel"), ("use_kernels", "kernels")):
+        wanted = recipe.model.use_kernels if key == "use_kernels" else recipe.training.extra.get(key)
+        if wanted and not _installed(needs):
+            section = "model" if key == "use_kernels" else "training.extra"
+            missing.append(
+                BrokenRule(
+                    f"{section}.{key}",
+                    f"{key} needs the package {PIP_NAMES.get(needs, needs)}, which is not installed here",
+                    f"pip install {PIP_NAMES.get(needs, needs)}, or remove the key",
+                )
+            )
     if recipe.model.attention == "flash_attention_2" and not _installed("flash_attn"):
         missing.append(
             BrokenRule(

@@ -17,7 +17,6 @@ from core.models.sources import ModelFiles, is_hub_id, locate
 from core.models.targets import trainable_parameters
 from core.models.weight_files import refuse_pickles
 from core.recipe import Recipe, require_here
-from core.runs.extra import checked_extra
 from core.runs.folder import Run
 from core.runs.surroundings import (
     Check,
@@ -143,17 +142,12 @@ def _checks(
 
 
 def require_known_names(recipe: Recipe) -> None:
-    """Raise UsageError for a watch rule or an SFTConfig field that does not exist.
-
-    The installed SFTConfig is only looked at where the recipe has a `[training.extra]`: it takes seconds to import.
-    """
+    """Raise UsageError for a watch rule that does not exist."""
     for rule in recipe.training.stop_on:
         if rule not in RULES:
             raise UsageError(
                 f'training.stop_on: there is no watch rule "{rule}"', fix=f"known: {', '.join(RULES)}"
             )
-    if recipe.training.extra:
-        checked_extra(recipe.training.extra)
 
 
 def data_check(prepared: Prepared) -> Check:

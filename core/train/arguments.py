@@ -6,14 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from core.recipe import Recipe
-from core.runs.extra import checked_extra
 
 
 def sft_arguments(recipe: Recipe, output: Path, *, has_eval: bool, on_cpu: bool) -> dict[str, Any]:
-    """The arguments of SFTConfig for a recipe.
-
-    Raises UsageError for a key of `[training.extra]` that SFTConfig does not have, or that is decided elsewhere.
-    """
+    """The arguments of SFTConfig for a recipe, whose own rules have checked `[training.extra]`."""
     training, data = recipe.training, recipe.data
     packed = data.packing != "none"
     arguments: dict[str, Any] = {
@@ -75,7 +71,7 @@ def sft_arguments(recipe: Recipe, output: Path, *, has_eval: bool, on_cpu: bool)
         "load_best_model_at_end": False,
         "push_to_hub": False,
     }
-    return arguments | checked_extra(training.extra)
+    return arguments | training.extra
 
 
 def _strategy(steps: int) -> str:

@@ -69,6 +69,8 @@ def load_base(folder: Path, recipe: Recipe, *, on_cpu: bool) -> PreTrainedModel:
         "trust_remote_code": model.trust_remote_code,
         "use_safetensors": None if model.allow_pickle else True,
     }
+    if model.use_kernels:
+        options["use_kernels"] = True
     if model.quantization != "none":
         options["quantization_config"] = quantization(recipe)
         # Quantised weights are made on the device itself; one process holds one whole model.

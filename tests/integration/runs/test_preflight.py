@@ -78,13 +78,9 @@ def test_what_blocks_and_what_warns(
     assert [check.check for check in huge.blocking] == ["memory"] and huge.exit_code == 3
     gone = preflight(chats, recipe_of(tiny_model, "data.source=gone.jsonl"), tmp_path / "c")
     assert states(gone)["data"] == "fail"
-    for change, words in (
-        ("training.stop_on=['loss flatt']", "no watch rule"),
-        ("training.extra.weight_decey=1", "not a field"),
-        ("training.extra.output_dir=x", "decided by the run folder"),
-    ):
-        (check,) = preflight(chats, recipe_of(tiny_model, change), tmp_path / "x").blocking
-        assert check.check == "recipe" and words in check.evidence
+    flat = recipe_of(tiny_model, "training.stop_on=['loss flatt']")
+    (check,) = preflight(chats, flat, tmp_path / "x").blocking
+    assert check.check == "recipe" and "no watch rule" in check.evidence
     nowhere = preflight(chats, recipe_of(tiny_model, "model.source=./nowhere"), tmp_path / "d")
     assert list(states(nowhere)) == ["recipe", "model"]
     # A run folder whose process is this very test: another run at work.
