@@ -302,7 +302,7 @@ def require_here(recipe: Recipe, text: str = "", *, where: str = "recipe") -> No
     For work that starts now (training, chat); a plan may be for another machine. `text` is the recipe
     file, for the line numbers.
     """
-    from core.recipe_rules import missing_here
+    from core.recipe_needs import missing_here
 
     missing = missing_here(recipe)
     if missing:

@@ -17,7 +17,7 @@ from core.recipe_names import (
     schedulers,
     sft_fields,
 )
-from core.recipe_rules import package_of
+from core.recipe_needs import package_of
 
 
 def test_what_the_source_says_is_what_the_installed_classes_have() -> None:
@@ -103,6 +103,6 @@ def test_the_package_of_every_optimizer() -> None:
 def test_what_is_not_installed_is_refused_with_the_reason(
     change: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.recipe_rules._installed", lambda package: False)
+    monkeypatch.setattr("core.recipe_needs._installed", lambda package: False)
     with pytest.raises(MissingError, match=words):
         require_here(parse_recipe("", [change]))
