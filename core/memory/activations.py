@@ -85,7 +85,7 @@ def weight_casts(setting: Setting, block: Block) -> int:
 
 def _norm_parts(setting: Setting, architecture: Architecture, block: Block) -> list[Part]:
     h, norms = architecture.hidden_size, block.norms
-    trains = setting.adapted.base_trainable and setting.adapted.method == "full"
+    trains = setting.trains_base
     if block.layer_norm:
         # The fused kernel saves its input, which autocast makes an fp32 copy of.
         size = 4 if setting.autocast else setting.residual

@@ -1,19 +1,29 @@
 """GPUs people rent or own: memory as the driver reports it, and a price per hour to start from.
 
-Prices change: the table is where to start, a person's own `prices.toml` comes first. Memory is what torch
-reports as the card's total, which is less than the name says.
+None of the three numbers was measured by us. Memory is about what torch shows as the card's total, which is less
+than the name says: the driver and ECC keep some. Throughput is the dense 16-bit figure of NVIDIA's data sheets.
+Prices change: the table is where to start, a person's own `prices.toml` comes first. A card that is here is
+sized by the driver's own reading, not by this table.
 """
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import tomlkit
 
 from core.errors import UsageError
 from core.memory.figure import GIB
-from core.workspace import state_folder
+from core.workspace import state_folder, write_atomically
+
+BASIS = (
+    "memory and prices are starting values, throughput is from NVIDIA's data sheets; none was measured here"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +38,17 @@ class Card:
     tflops: float
     price: float
     bf16: bool = True
+    own_price: bool = False  # a person's own, of prices.toml
 
     @property
     def bytes(self) -> int:
         return int(self.gib * GIB)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name, "bytes": self.bytes, "tflops": self.tflops, "price_per_hour": self.price,
+            "own_price": self.own_price, "bfloat16": self.bf16,
+        }  # fmt: skip
 
 
 CARDS = (
@@ -68,9 +85,36 @@ def cards() -> tuple[Card, ...]:
             f"not TOML: {error}", where=str(path), fix='write lines such as "H100 80GB" = 2.49'
         ) from None
     return tuple(
-        replace(card, price=float(own[card.name])) if isinstance(own.get(card.name), int | float) else card
+        replace(card, price=float(own[card.name]), own_price=True)
+        if isinstance(own.get(card.name), int | float)
+        else card
         for card in CARDS
     )
+
+
+def set_price(name: str, price: float | None) -> Card:
+    """Keep a person's own price for a card in `prices.toml`, whose other lines stay; None takes it back.
+
+    Raises UsageError for a card that is not in the table, a price that is no amount, or a file that is not TOML.
+    """
+    card = card_named(name)
+    if price is not None and not (math.isfinite(price) and 0 <= price < 10_000):
+        raise UsageError(
+            f"{price} is not a price per hour", where=card.name, fix="write dollars, for example 2.49"
+        )
+    path = prices_file()
+    try:
+        document = tomlkit.parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        document = tomlkit.document()
+    except (tomlkit.exceptions.TOMLKitError, UnicodeDecodeError) as error:
+        raise UsageError(f"not TOML: {error}", where=str(path), fix="mend or remove the file") from None
+    if price is None:
+        document.pop(card.name, None)
+    else:
+        document[card.name] = price
+    write_atomically(path, tomlkit.dumps(document))
+    return card_named(card.name)
 
 
 def card_named(text: str) -> Card:

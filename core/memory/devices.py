@@ -77,17 +77,25 @@ def room_for(recipe: Recipe, devices: tuple[Device, ...]) -> Room:
 
     Raises MissingError if the recipe names a GPU that is not here.
     """
+    return min(rooms_for(recipe, devices), key=lambda room: room.available or 0)
+
+
+def rooms_for(recipe: Recipe, devices: tuple[Device, ...]) -> tuple[Room, ...]:
+    """The room of every device that the recipe would run on, in the order of its processes.
+
+    Raises MissingError if the recipe names a GPU that is not here.
+    """
     chosen = recipe.launch.devices
     host = next((device for device in devices if device.kind == "host"), None)
     gpus = [device for device in devices if device.kind == "cuda" and device.visible]
     gpus.sort(key=lambda device: device.cuda_index or 0)
     if chosen == "cpu" or (not gpus and chosen == "auto"):
-        return _room(host) if host is not None else Room("cpu")
+        return (_room(host) if host is not None else Room("cpu"),)
     if isinstance(chosen, list):
         found = [_named(entry, devices) for entry in chosen]
     else:
         found = gpus[: recipe.launch.processes]
-    return min((_room(device) for device in found), key=lambda room: room.available or 0)
+    return tuple(_room(device) for device in found)
 
 
 def _named(entry: int | str, devices: tuple[Device, ...]) -> Device:
@@ -106,7 +114,8 @@ def _room(device: Device) -> Room:
     if available is None and device.total_bytes is not None and device.used_bytes is not None:
         available = device.total_bytes - device.used_bytes
     kind: Literal["cuda", "cpu"] = "cpu" if device.kind == "host" else "cuda"
-    return Room(kind, device.name, device.total_bytes, available)
+    label = "host" if device.index is None else f"GPU {device.index}"
+    return Room(kind, device.name, device.total_bytes, available, label=label)
 
 
 def _gpu(reading: Reading, cuda_index: int | None) -> Device:

@@ -1,4 +1,4 @@
-"""What would make a run fit: levers with exact savings, a field solved for, and tables to choose from.
+"""What would make a run fit: levers with exact savings, and a field solved for.
 
 Every figure here is a plan of a changed recipe, so a lever's saving is exact by the same formulas.
 """
@@ -171,42 +171,8 @@ def on_card(recipe: Recipe, subject: Case, card: Card) -> Plan:
     return Case(subject.architecture, subject.lengths, room, subject.stack).plan(recipe)
 
 
-METHODS: dict[str, dict[str, Any]] = {
-    "full": {"tuner.method": "full", "model.quantization": "none"},
-    "lora": {"tuner.method": "lora", "model.quantization": "none"},
-    "lora int8": {"tuner.method": "lora", "model.quantization": "int8"},
-    "qlora nf4": {"tuner.method": "lora", "model.quantization": "nf4"},
-}
-LENGTHS = (512, 1024, 2048, 4096, 8192, 16384, 32768)
-
-
-def by_method_and_length(recipe: Recipe, subject: Case) -> dict[str, dict[int, Plan | None]]:
-    """Plans of every method at every length up to the model's context; None where a recipe cannot be."""
-    longest = subject.architecture.context_length or LENGTHS[-1]
-    alone = Case(subject.architecture, None, subject.room, subject.stack)
-    return {
-        method: {
-            length: _plan_or_none(recipe, alone, {**changes, "data.max_length": length})
-            for length in LENGTHS
-            if length <= longest
-        }
-        for method, changes in METHODS.items()
-    }
-
-
-def by_method_and_card(recipe: Recipe, subject: Case) -> dict[str, dict[str, Plan | None]]:
-    """Plans of every method on every card of the table, empty: what to rent."""
-    found: dict[str, dict[str, Plan | None]] = {}
-    for method, changes in METHODS.items():
-        found[method] = {}
-        for card in cards():
-            room = Room("cuda", card.name, card.bytes, card.bytes)
-            there = Case(subject.architecture, subject.lengths, room, subject.stack)
-            found[method][card.name] = _plan_or_none(recipe, there, changes)
-    return found
-
-
-def _plan_or_none(recipe: Recipe, subject: Case, changes: dict[str, Any]) -> Plan | None:
+def plan_or_none(recipe: Recipe, subject: Case, changes: dict[str, Any]) -> Plan | None:
+    """The plan of the changed recipe; None where it cannot be."""
     try:
         return subject.plan(with_changes(recipe, changes))
     except TunedeckError:
@@ -214,7 +180,7 @@ def _plan_or_none(recipe: Recipe, subject: Case, changes: dict[str, Any]) -> Pla
 
 
 def _priced(recipe: Recipe, subject: Case, offer: _Offer, now: Plan) -> Lever | None:
-    then = _plan_or_none(recipe, subject, offer.changes)
+    then = plan_or_none(recipe, subject, offer.changes)
     if then is None:
         return None
     return Lever(

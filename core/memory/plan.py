@@ -32,6 +32,7 @@ class Plan:
     verdict: Verdict
     limit_bytes: int | None
     notes: tuple[str, ...]
+    reserve: int | None = None  # an explicit one of the recipe
 
     @property
     def peak(self) -> Phase:
@@ -121,7 +122,38 @@ def plan_of(
         verdict=verdict_of(peak, beside, room.available, reserve),
         limit_bytes=usable(beside, room.available, reserve),
         notes=notes,
+        reserve=reserve,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A plan on one of the devices it would run on: every process needs the same, the rooms differ."""
+
+    room: Room
+    outside_bytes: int
+    verdict: Verdict
+    margin_bytes: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        room = self.room
+        return {
+            "device": room.label, "name": room.name, "total_bytes": room.total, "available_bytes": room.available,
+            "others_bytes": room.others, "outside_bytes": self.outside_bytes, "verdict": self.verdict,
+            "margin_bytes": self.margin_bytes,
+        }  # fmt: skip
+
+
+def on_each(made: Plan, rooms: tuple[Room, ...]) -> tuple[Placed, ...]:
+    """The plan of one process set into every room."""
+    found = []
+    for room in rooms:
+        outside = total(outside_figures(made.setting, room.context, measured=room.context is not None))
+        limit = usable(outside, room.available, made.reserve)
+        margin = None if limit is None else limit - made.peak_allocated_bytes
+        verdict = verdict_of(made.peak_allocated_bytes, outside, room.available, made.reserve)
+        found.append(Placed(room, outside, verdict, margin))
+    return tuple(found)
 
 
 def _notes(

@@ -33,6 +33,7 @@ class Room:
     available: int | None = None
     context: int | None = None
     reserve_share: float | None = None
+    label: str = ""  # "GPU 3", "host"; "" for a size that was named
 
     @property
     def others(self) -> int:

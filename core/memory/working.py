@@ -21,8 +21,12 @@ from core.models.architecture import Architecture, Linear
 
 
 def kept_activations(setting: Setting, architecture: Architecture) -> list[Figure]:
-    """What the forward pass leaves for the backward pass; layers below the first that trains leave nothing."""
-    tokens, layers = setting.tokens, architecture.layers - setting.adapted.first_layer
+    """What the forward pass leaves for the backward pass.
+
+    Layers below the first that trains leave nothing but their checkpoint, which torch keeps whether or not
+    anything is recomputed from it.
+    """
+    tokens, layers = setting.tokens, architecture.layers
     if setting.checkpointing:
         per_token = setting.residual * architecture.hidden_size * layers
         return [
@@ -50,14 +54,16 @@ def kept_activations(setting: Setting, architecture: Architecture) -> list[Figur
 
 
 def last_checkpoint(setting: Setting, architecture: Architecture) -> list[Figure]:
+    """Checkpoints that are left when the first layer that trains is differentiated."""
     if not setting.checkpointing:
         return []
-    per_token = setting.residual * architecture.hidden_size
+    left = setting.adapted.first_layer + 1
+    per_token = setting.residual * architecture.hidden_size * left
     return [
         figure(
             "checkpoints",
             setting.tokens * per_token,
-            f"{setting.tokens:,} tokens x 1 layer x h x {setting.residual} B",
+            f"{setting.tokens:,} tokens x {left} layer{'s' if left > 1 else ''} x h x {setting.residual} B",
             "",
         )
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 from core.data.lookup import cached_report
 from core.errors import TunedeckError
 from core.memory.calibration import calibrated
-from core.memory.devices import read_devices, room_for
-from core.memory.plan import Plan, plan
+from core.memory.devices import Device, read_devices, rooms_for
+from core.memory.plan import Placed, Plan, on_each, plan
 from core.memory.setting import Lengths
 from core.memory.verdict import Room
 from core.models.architecture import Architecture
 from core.models.architecture_of import read_model
+from core.models.listing import local_models
 from core.models.sources import locate
 from core.recipe import Recipe
 from core.workspace import Workspace
@@ -29,6 +31,11 @@ class Priced:
     architecture: Architecture
     lengths: Lengths | None
     plan: Plan
+    rooms: tuple[Room, ...]  # of every device the run would be on; the plan stands on the fullest
+
+    @property
+    def placed(self) -> tuple[Placed, ...]:
+        return on_each(self.plan, self.rooms)
 
 
 def price(recipe: Recipe, workspace: Workspace, room: Room | None = None) -> Priced:
@@ -39,8 +46,39 @@ def price(recipe: Recipe, workspace: Workspace, room: Room | None = None) -> Pri
     files = locate(recipe.model.source, recipe.model.revision, workspace)
     architecture = read_model(files.folder)
     lengths = None if files.kind == "config" else prepared_lengths(recipe, files.folder, workspace)
-    where = room or calibrated(room_for(recipe, read_devices(processes=False)))
-    return Priced(recipe, architecture, lengths, plan(recipe, architecture, lengths, room=where))
+    rooms = (room,) if room else rooms_here(recipe, read_devices(processes=False))
+    return Priced(
+        recipe, architecture, lengths, plan(recipe, architecture, lengths, room=fullest(rooms)), rooms
+    )
+
+
+def rooms_here(recipe: Recipe, devices: tuple[Device, ...]) -> tuple[Room, ...]:
+    """The rooms that a run would have, with what was learnt of their devices."""
+    return tuple(calibrated(room) for room in rooms_for(recipe, devices))
+
+
+def fullest(rooms: tuple[Room, ...]) -> Room:
+    """The room with the least left: it decides for all processes."""
+    return min(rooms, key=lambda room: room.available or 0, default=Room())
+
+
+def models_at_hand(recipe: Recipe, workspace: Workspace) -> tuple[tuple[str, Architecture], ...]:
+    """The recipe's model, then every other model of this machine whose config can be read."""
+    found: dict[str, Architecture] = {}
+    own = Path()
+    with contextlib.suppress(TunedeckError):
+        own = locate(recipe.model.source, recipe.model.revision, workspace).folder
+        found[recipe.model.source] = read_model(own)
+    for entry in local_models(workspace):
+        if entry.source != "run" and entry.id not in found and not _same(own, Path(entry.folder)):
+            with contextlib.suppress(TunedeckError, OSError):
+                found[entry.id] = read_model(Path(entry.folder))
+    return tuple(found.items())
+
+
+def _same(own: Path, folder: Path) -> bool:
+    """Whether a folder is that of the recipe's model, which may be named by its config.json alone."""
+    return folder.resolve() in (own.resolve(), own.resolve().parent)
 
 
 def prepared_lengths(recipe: Recipe, model_folder: Path, workspace: Workspace) -> Lengths | None:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from core.memory.cards import prices_file
 from core.memory.devices import Device
 from tests.tui.test_shell import settled, toasts, until
 from tests.unit.memory.shapes import LLAMA_3_8B
 from tui.plan.lists import Knobs, View
+from tui.plan.views import VIEWS
 from tui.widgets.bars import Bar
 
 GIB = 1 << 30
@@ -156,7 +158,7 @@ async def test_all_views_have_lines_and_nothing_is_wider_than_the_screen(
     app = make_app(start="plan")
     async with app.run_test(size=(80, 24)) as pilot:
         await priced(pilot)
-        for name in ("phases", "levers", "lengths", "GPUs", "figures"):
+        for name in VIEWS:
             assert app.panel.view == name
             await until(pilot, lambda: len(view(app)) >= 3)
             assert [text for text in view(app) if len(text) > 53] == [], name
@@ -188,9 +190,101 @@ async def test_a_dry_run_stands_beside_the_plan(tmp_path: Path, make_app, card) 
         assert "dry run 0.0" in line(app, "status")
 
 
-@pytest.mark.parametrize("name", ["phases", "levers", "lengths", "GPUs", "figures"])
+@pytest.fixture
+def eight_cards(monkeypatch: pytest.MonkeyPatch) -> None:
+    class EightCards(Readings):
+        devices = tuple(
+            Device(
+                "cuda", "H100 80GB", number, f"GPU-{number}", total_bytes=80 * GIB, used_bytes=number * 10 * GIB,
+                free_bytes=(8 - number) * 10 * GIB, cuda_index=number,
+            )
+            for number in range(8)
+        )  # fmt: skip
+
+    monkeypatch.setattr("tui.plan.panel.DeviceWatcher", EightCards)
+
+
+async def test_every_device_of_a_run_on_several_has_its_bar(tmp_path: Path, make_app, eight_cards) -> None:
+    write_recipe(tmp_path, "[launch]", 'strategy = "fsdp"', "processes = 6")
+    app = make_app(start="plan")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await priced(pilot)
+        bars = line(app, "device")
+        assert len(bars) <= 80 and bars.count("▕") == 6 and bars.count("✓") == 6 and "▒" in bars
+        app.panel._show_view("devices")
+        await until(pilot, lambda: "GPU 5 H100 80GB: 50.0 GiB others" in "".join(view(app)))
+        text = view(app)
+        assert sum(one.startswith(" ▕") for one in text) == 6  # with their numbers: two lines each
+        assert [one for one in text if len(one) > 53] == []
+        assert any("every process holds the same: fsdp, 6 processes" in one for one in text)
+        assert any("2 more GPUs are not used by this run" in one for one in text)
+        assert "30.0 GiB free" in line(app, "headline")  # the fullest of them decides
+
+
+async def test_a_price_is_edited_in_the_table_and_kept_for_the_user(tmp_path: Path, make_app, card) -> None:
+    write_recipe(tmp_path)
+    app = make_app(start="plan")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await priced(pilot)
+        app.panel._show_view("GPUs")
+        await until(pilot, lambda: any("H200" in one for one in view(app)))
+        assert [one for one in view(app) if len(one) > 53] == []
+        await pilot.press("tab", "down")
+        assert view(app)[1].startswith(" T4 16GB")
+        await pilot.press("enter")
+        field = app.query_one("#typed")
+        assert field.value == "0.50"
+        field.value = "cheap"
+        await pilot.press("enter")
+        await until(pilot, lambda: any("cheap is not a price" in text for text in toasts(app)))
+        await pilot.press("enter")
+        field.value = "0.19"
+        await pilot.press("enter")
+        await until(pilot, lambda: "0.19*" in view(app)[1])
+        assert prices_file().read_text() == '"T4 16GB" = 0.19\n'
+        await pilot.press("enter")
+        field.value = ""
+        await pilot.press("enter")
+        await until(pilot, lambda: "0.50 " in view(app)[1])
+
+
+async def test_models_at_hand_stand_beside_every_gpu_type(tmp_path: Path, make_app, card) -> None:
+    for name, config in (("small", SMALL), ("large", LLAMA_3_8B | {"num_hidden_layers": 640})):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
+    (tmp_path / "recipe.toml").write_text('[model]\nsource = "small"\n')
+    app = make_app(start="plan")
+    async with app.run_test(size=(200, 50)) as pilot:
+        await priced(pilot)
+        app.panel._show_view("models")
+        await until(pilot, lambda: any("none of these" in one for one in view(app)))
+        small, large = (next(one for one in view(app) if name in one) for name in (" small", "large"))
+        assert "RTX 3090 24GB" in small and "0.30" in small and small.count("✓") == 12
+        assert large.count("✗") == 12 and large.count("-") >= 1  # a T4 has no bfloat16
+        await pilot.press("tab", "down", "enter")
+        await until(pilot, lambda: any("no bfloat16 there" in one for one in view(app)))
+        assert sum("✓" in one for one in view(app)) == 12
+
+
+@pytest.mark.parametrize("name", VIEWS)
 def test_pictures(name: str, tmp_path: Path, make_app, card, size, snap_compare) -> None:
     write_recipe(tmp_path, "[tuner]", 'method = "full"', "[data]", "max_length = 4096")
+    app = make_app(start="plan")
+
+    async def ready(pilot) -> None:
+        await priced(pilot)
+        pilot.app.panel._show_view(name)
+        await until(pilot, lambda: len(view(pilot.app)) >= 3)
+        await settled(pilot)
+
+    assert snap_compare(app, terminal_size=size, run_before=ready)
+
+
+@pytest.mark.parametrize("name", ["phases", "devices"])
+def test_pictures_of_eight_devices(
+    name: str, tmp_path: Path, make_app, eight_cards, size, snap_compare
+) -> None:
+    write_recipe(tmp_path, "[launch]", 'strategy = "fsdp"', "processes = 8")
     app = make_app(start="plan")
 
     async def ready(pilot) -> None:

@@ -67,6 +67,10 @@ def plan(
         typer.Option("--history", help="Plan beside measurement for every finished run; learn from them."),
     ] = False,
     forget: Annotated[bool, typer.Option("--forget", help="Remove what was learnt from runs here.")] = False,
+    rent: Annotated[
+        bool,
+        typer.Option("--rent", help="What to rent: methods and the models at hand on every GPU type."),
+    ] = False,
     figures: Annotated[bool, typer.Option("--figures", help="Print every sum of the peak.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -104,24 +108,56 @@ def plan(
         answer = _solved(chosen, subject, solve)
         print_json(answer) if as_json else typer.echo(answer["words"])
         return
+    if rent:
+        _print_rent(chosen, subject, workspace_of(ctx), as_json)
+        return
     found = levers(chosen, subject)
     traced = _traced(chosen, priced, workspace_of(ctx)) if trace else None
     speed = earlier_speed(workspace_of(ctx), chosen, priced.plan.room.name)
     found_pace = pace_of(chosen, priced.architecture, priced.plan, priced.lengths, speed)
     if as_json:
         document = priced.plan.to_json() | {
+            "devices": [one.to_json() for one in priced.placed],
             "pace": found_pace.to_json(),
             "levers": [lever.to_json() for lever in found],
         }
         print_json(document | {"trace": traced} if traced is not None else document)
     else:
-        lines = [*plan_lines(priced.plan, figures=figures), pace_line(found_pace), *trace_lines(traced)]
+        lines = [
+            *plan_lines(priced.plan, priced.placed, figures=figures),
+            pace_line(found_pace),
+            *trace_lines(traced),
+        ]
         if priced.plan.verdict in ("tight", "does not fit"):
             lines += [*lever_lines(found), *together_lines(chosen, subject)]
         for line in lines:
             typer.echo(line)
     if priced.plan.verdict == "does not fit":
         raise typer.Exit(EXIT_DOES_NOT_FIT)
+
+
+def _print_rent(recipe: Recipe, subject: Case, workspace: Workspace, as_json: bool) -> None:
+    from core.memory.cards import cards
+    from core.memory.tables import by_method_and_card, by_model_and_card
+    from core.runs.planned import models_at_hand
+    from tui.commands.plan_lines import rent_lines
+
+    methods = by_method_and_card(recipe, subject)
+    rents = by_model_and_card(recipe, models_at_hand(recipe, workspace), subject.lengths)
+    if not as_json:
+        for line in rent_lines(methods, rents, cards()):
+            typer.echo(line)
+        return
+    verdicts = {
+        name: {card: None if one is None else one.verdict for card, one in row.items()}
+        for name, row in methods.items()
+    }
+    print_json(
+        {
+            "cards": [card.to_json() for card in cards()], "methods": verdicts,
+            "models": [one.to_json() for one in rents],
+        }
+    )  # fmt: skip
 
 
 def _print_history(workspace: Workspace, as_json: bool) -> None:
@@ -176,6 +212,15 @@ def _traced(recipe: Recipe, priced: Priced, workspace: Workspace) -> dict[str, A
 
 
 def gpus(
+    types: Annotated[
+        bool, typer.Option("--types", help="The GPU types that plans know, with memory and price per hour.")
+    ] = False,
+    price: Annotated[
+        str | None,
+        typer.Option(
+            "--price", metavar="NAME=DOLLARS", help='Keep your own price: "H100 80GB=2.49"; "H100=" drops it.'
+        ),
+    ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Read again every second until Ctrl-C.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -187,6 +232,11 @@ def gpus(
     from core.memory.nvml import Nvml
     from tui.commands.plan_lines import device_lines
 
+    if price is not None:
+        _keep_price(price)
+    if types or price is not None:
+        _print_types(as_json)
+        return
     library = Nvml()
     while True:
         devices = read_devices(library)
@@ -200,6 +250,34 @@ def gpus(
             return
         time.sleep(1.0)
         say("")
+
+
+def _keep_price(text: str) -> None:
+    from core.errors import UsageError
+    from core.memory.cards import set_price
+
+    name, equals, amount = text.rpartition("=")
+    try:
+        value = float(amount.strip().removeprefix("$")) if amount.strip() else None
+    except ValueError:
+        equals = ""
+    if not equals:
+        raise UsageError(f"{text!r} is no price", where="--price", fix='write --price "H100 80GB=2.49"')
+    set_price(name, value)
+
+
+def _print_types(as_json: bool) -> None:
+    from core.memory.cards import BASIS, cards, prices_file
+
+    if as_json:
+        print_json([card.to_json() for card in cards()])
+        return
+    for card in cards():
+        own = "  (your price)" if card.own_price else ""
+        typer.echo(
+            f"{card.name:<17}{card.gib:>7.1f} GiB {card.tflops:>6.0f} TFLOPS {card.price:>7.2f} $/h{own}"
+        )
+    say(f"{BASIS}; your own prices are kept in {prices_file()}")
 
 
 def _room(gpu: str | None, memory: str | None) -> Room | None:

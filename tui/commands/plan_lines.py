@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from core.memory.calibration import Learnt
+from core.memory.cards import BASIS, Card
 from core.memory.devices import Device
 from core.memory.figure import GIB, by_category, in_gib
 from core.memory.fit import Case, Lever, combined
 from core.memory.pace import Pace
-from core.memory.plan import Plan
+from core.memory.plan import Placed, Plan
+from core.memory.tables import Rent
 from core.recipe import Recipe
 from core.runs.evidence import Evidence
+from tui.widgets import memory_bar
+from tui.widgets.text import wrap
 
 
-def plan_lines(plan: Plan, *, figures: bool = False) -> list[str]:
+def plan_lines(plan: Plan, placed: tuple[Placed, ...] = (), *, figures: bool = False) -> list[str]:
     """The plan in words: verdict, a table of categories by phase, notes; with `figures` the sums of the peak."""
     room = plan.room
     available = "unknown" if room.available is None else in_gib(room.available)
@@ -26,7 +31,7 @@ def plan_lines(plan: Plan, *, figures: bool = False) -> list[str]:
     if plan.margin_bytes is not None:
         word = "left over" if plan.margin_bytes >= 0 else "too much"
         lines.append(f"{in_gib(abs(plan.margin_bytes))} {word} by the fit rule")
-    lines += ["", *table_lines(plan), ""]
+    lines += ["", *bar_lines(plan, placed), *table_lines(plan), ""]
     if figures:
         lines += [
             f"{in_gib(item.bytes):>11}  {item.category:<22}{item.formula}"
@@ -36,8 +41,44 @@ def plan_lines(plan: Plan, *, figures: bool = False) -> list[str]:
         lines.append("")
     if room.device == "cuda":
         low, high = plan.nvidia_smi_bytes
-        lines.append(f"nvidia-smi will show {in_gib(low)} to {in_gib(high)}; that reading decides nothing")
+        band = f"{in_gib(low)} to {in_gib(high)}" if low < high else f"all of {in_gib(high)}"
+        lines.append(f"nvidia-smi will show {band}; that reading decides nothing")
     return [*lines, *(f"note: {note}" for note in plan.notes)]
+
+
+def bar_lines(plan: Plan, placed: tuple[Placed, ...], cells: int = 79) -> list[str]:
+    """One stacked bar per device of the run, with the letters that are in it."""
+    if not placed or all(one.room.available is None for one in placed):
+        return []
+    lines = [
+        "".join(text for text, _style in line).rstrip()
+        for line in memory_bar.in_lines(plan, placed, cells, 2 * len(placed))
+    ]
+    letters = "  ".join(
+        f"{memory_bar.LETTERS.get(name, '?')} {name}" for name in by_category(plan.peak.figures)
+    )
+    return [*lines, *wrap(f"▒ others  ░ outside the allocator  {letters}  · free", cells), ""]
+
+
+def rent_lines(
+    methods: dict[str, dict[str, Plan | None]], rents: Sequence[Rent], table: Sequence[Card]
+) -> list[str]:
+    """Methods and models on every GPU type, empty: + fits, ! tight, x does not fit, - cannot be."""
+    signs = {"fits": "+", "tight": "!", "does not fit": "x", "unknown": "?"}
+    lines = [f"{'GPU, empty':<17}{'GiB':>7}{'$/h':>8}" + "".join(f"{name:>12}" for name in methods)]
+    for card in table:
+        marks = (methods[name][card.name] for name in methods)
+        cells = "".join(f"{'-' if one is None else signs[one.verdict]:>12}" for one in marks)
+        price = f"{card.price:.2f}{'*' if card.own_price else ' '}"
+        lines.append(f"{card.name:<17}{card.gib:>7.1f}{price:>8}{cells}")
+    lines += ["", f"{'model, this recipe':<40}{'peak':>11}  {'cheapest GPU that fits':<24}{'$/h':>6}"]
+    for rent in rents:
+        peak = "-" if rent.peak_allocated_bytes is None else in_gib(rent.peak_allocated_bytes)
+        best = rent.cheapest
+        words = rent.why or ("none of these" if best is None else best.name)
+        price = "" if best is None else f"{best.price:.2f}"
+        lines.append(f"{rent.name:<40}{peak:>11}  {words:<24}{price:>6}")
+    return [*lines, "", "+ fits  ! tight  x does not fit  - cannot be  * your own price", f"note: {BASIS}"]
 
 
 def table_lines(plan: Plan) -> list[str]:
@@ -68,7 +109,7 @@ def lever_lines(found: tuple[Lever, ...]) -> list[str]:
     if not found:
         return []
     return ["", "what would lower it, cheapest first:"] + [
-        f"  -{in_gib(one.saving_bytes):>10}  {one.verdict:<13} {one.name} (costs {one.price})"
+        f"  {'-' + in_gib(one.saving_bytes):>11}  {one.verdict:<13} {one.name} (costs {one.price})"
         for one in found
     ]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from textual.message import Message
 
 from core.memory.setting import Lengths
+from core.memory.tables import Rent
 from core.models.architecture import Architecture
 from core.recipe import Recipe
 from core.runs.evidence import Measured
@@ -31,3 +32,12 @@ class Found(Message, bubble=False):
         self.folder = folder
         self.problem = problem
         self.speed = speed
+
+
+class Rented(Message, bubble=False):
+    """Every model at hand on every card of the table, for this recipe."""
+
+    def __init__(self, recipe: Recipe, rents: tuple[Rent, ...]) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.rents = rents

@@ -15,12 +15,12 @@ from textual.timer import Timer
 from textual.widgets import Input
 
 from core.errors import TunedeckError
-from core.memory.calibration import calibrated
-from core.memory.cards import cards
-from core.memory.devices import Device, room_for
-from core.memory.fit import Case, Lever, by_method_and_card, by_method_and_length, case, combined, levers
-from core.memory.plan import Plan
+from core.memory.cards import card_named, set_price
+from core.memory.devices import Device
+from core.memory.fit import Case, Lever, case, combined, levers
+from core.memory.plan import Placed, Plan, on_each
 from core.memory.setting import Lengths
+from core.memory.tables import Rent, by_model_and_card
 from core.memory.verdict import Room
 from core.memory.watch import DeviceWatcher
 from core.models.architecture import Architecture
@@ -28,18 +28,18 @@ from core.models.architecture_of import read_model
 from core.models.sources import locate
 from core.recipe import Recipe, RecipeError, differences
 from core.runs.evidence import Measured, earlier_speed, pace_of
-from core.runs.planned import prepared_lengths
+from core.runs.planned import fullest, models_at_hand, prepared_lengths, rooms_here
 from tui.deck import Deck
 from tui.messages import JobFailed, JobProgress, JobResult, RecipeChanged
 from tui.panel import Command, Panel
 from tui.plan import shown
-from tui.plan.found import Found
+from tui.plan.found import Found, Rented
 from tui.plan.knobs import Knob
 from tui.plan.lists import Knobs, View
+from tui.plan.views import VIEWS, Seen, lines_of
 from tui.widgets.bars import Bar, Part
 from tui.widgets.text import fit, visible
 
-VIEWS = ("phases", "levers", "lengths", "GPUs", "figures")
 LIVE_SECONDS = 1.0
 
 
@@ -83,7 +83,9 @@ class PlanPanel(Panel):
         self._architecture: Architecture | None = None
         self._lengths: Lengths | None = None
         self._folder: Path | None = None
-        self._room: Room | None = None
+        self._rooms: tuple[Room, ...] = ()
+        self._rents: tuple[Rent, ...] | None = None
+        self._priced_card = ""  # the card whose price is being typed
         self._undo: list[dict[str, Any]] = []
         self._typing: Knob | None = None
         self._tracing = 0
@@ -144,7 +146,7 @@ class PlanPanel(Panel):
         except TunedeckError as error:
             self.post_message(Found(recipe, None, None, None, str(error).splitlines()[0]))
         else:
-            room = self._room or self._room_of(self._watcher.devices) or Room()
+            room = fullest(self._rooms or self._rooms_of(self._watcher.devices))
             speed = earlier_speed(self.deck.workspace, recipe, room.name)
             self.post_message(Found(recipe, architecture, lengths, files.folder, "", speed))
 
@@ -161,6 +163,7 @@ class PlanPanel(Panel):
 
     def on_recipe_changed(self, message: RecipeChanged) -> None:
         self._traced = ""
+        self._rents = None
         self.query_one(Knobs).tell(message.after)
         if (
             message.before.model.source != message.after.model.source
@@ -176,24 +179,28 @@ class PlanPanel(Panel):
         self.query_one("#live", Bar).put(
             0, [Part(" " + visible(shown.live(devices, self._watcher.age_seconds)), "muted")]
         )
-        room = self._room_of(devices)
-        if room is not None and room != self._room:
-            self._room = room
+        rooms = self._rooms_of(devices)
+        if rooms and rooms != self._rooms:
+            self._rooms = rooms
             self._price()
 
-    def _room_of(self, devices: tuple[Device, ...]) -> Room | None:
+    def _rooms_of(self, devices: tuple[Device, ...]) -> tuple[Room, ...]:
+        """The rooms the recipe would run in; empty before the first reading."""
         if not devices:
-            return None
+            return ()
         try:
-            return calibrated(room_for(self.deck.recipe, devices))
+            return rooms_here(self.deck.recipe, devices)
         except TunedeckError:
-            return Room()
+            return (Room(),)
 
     def _price(self) -> None:
         if self._architecture is None:
             self._draw()
             return
-        subject = case(self._architecture, self._lengths, self._room or Room())
+        self._rooms = (
+            self._rooms_of(self._watcher.devices) or self._rooms
+        )  # the recipe may name other devices
+        subject = self._case()
         try:
             self.plan = subject.plan(self.deck.recipe)
             self.levers = levers(self.deck.recipe, subject)
@@ -214,57 +221,47 @@ class PlanPanel(Panel):
             return
         top = [self.query_one(name, Bar) for name in ("#headline", "#device", "#legend", "#status")]
         if self.plan is None:
-            words = self.problem or "reading the model"
-            top[0].put(
-                0,
-                [
-                    Part(
-                        f" no plan: {visible(words)}" if self.problem else f" {words} ...",
-                        "bad" if self.problem else "muted",
-                    )
-                ],
-            )
+            top[0].put(0, shown.no_plan(visible(self.problem)))
             for bar in top[1:]:
                 bar.put(0, [])
             self.query_one(View).tell([])
             return
         top[0].put(0, shown.headline(self.plan))
-        top[1].put(0, [Part(" "), *shown.stacked(self.plan, width - 2)])
+        top[1].put(0, [Part(" "), *shown.stacked(self.plan, self._placed(), width - 2)])
         top[2].put(0, shown.legend(self.plan, width))
-        top[3].put(0, self._status())
+        top[3].put(0, shown.status(self.view, VIEWS, self._traced, self._note()))
         self._draw_view()
         self._draw_pace()
 
-    def _status(self) -> list[Part]:
+    def _note(self) -> str:
         assert self.plan is not None
-        parts = [Part(" ")]
-        for name in VIEWS:
-            parts.append(Part(f" {name} ", "current" if name == self.view else "muted"))
-        words = self._traced or (self.plan.notes[-1] if self._lengths is None else self.plan.notes[0])
-        return [*parts, Part("  " + visible(words), "" if self._traced else "muted")]
+        return self.plan.notes[-1] if self._lengths is None else self.plan.notes[0]
 
     def _draw_view(self) -> None:
         assert self.plan is not None
         view = self.query_one(View)
-        cells = max(view.size.width - 1, 40)
-        if self.view == "phases":
-            lines = shown.table(self.plan, cells)
-            if view.size.height >= len(lines) + 8:
-                lines += [shown.Line(()), *shown.levers(self.levers, self.together, cells, self.plan.verdict)]
-        elif self.view == "levers":
-            lines = shown.levers(self.levers, self.together, cells, self.plan.verdict)
-        elif self.view == "figures":
-            lines = shown.figures(self.plan, cells, self.opened)
-        elif self.view == "lengths":
-            table = by_method_and_length(self.deck.recipe, self._case())
-            named = {
-                method: {f"{length:,}": plan for length, plan in row.items()} for method, row in table.items()
-            }
-            lines = shown.matrix(named, cells, "peak in GiB by method and max_length, here")
-        else:
-            plans = by_method_and_card(self.deck.recipe, self._case())
-            lines = shown.by_card(plans, {card.name: card.price for card in cards()}, cells)
-        view.tell(lines)
+        seen = Seen(
+            self.deck.recipe, self._case(), self.plan, self._placed(), self.levers, self.together, self._rents,
+            self.opened, sum(one.kind == "cuda" and one.visible for one in self._watcher.devices),
+        )  # fmt: skip
+        view.tell(lines_of(self.view, seen, max(view.size.width - 1, 40), view.size.height))
+        if self.view == "models" and self._rents is None:
+            self._rent(self.deck.recipe)
+
+    def _placed(self) -> tuple[Placed, ...]:
+        assert self.plan is not None
+        return on_each(self.plan, self._rooms or (Room(),))
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="rent")
+    def _rent(self, recipe: Recipe) -> None:
+        """Every model at hand on every card, read and priced away from the screen."""
+        models = models_at_hand(recipe, self.deck.workspace)
+        self.post_message(Rented(recipe, by_model_and_card(recipe, models, self._lengths)))
+
+    def on_rented(self, message: Rented) -> None:
+        if message.recipe == self.deck.recipe:
+            self._rents = message.rents
+            self._draw()
 
     def _draw_pace(self) -> None:
         assert self.plan is not None
@@ -276,7 +273,7 @@ class PlanPanel(Panel):
 
     def _case(self) -> Case:
         assert self._architecture is not None
-        return case(self._architecture, self._lengths, self._room or Room())
+        return case(self._architecture, self._lengths, fullest(self._rooms))
 
     # Editing
 
@@ -304,28 +301,44 @@ class PlanPanel(Panel):
     @on(Knobs.Asked)
     def _ask(self, message: Knobs.Asked) -> None:
         self._typing = message.knob
+        self._open_field(message.knob.name, message.knob.text(self.deck.recipe))
+
+    def _open_field(self, name: str, value: str) -> None:
         field = self.query_one("#typed", Input)
-        field.disabled, field.value = False, message.knob.text(self.deck.recipe)
-        field.placeholder = message.knob.name
+        field.disabled, field.value, field.placeholder = False, value, name
         field.add_class("open")
         field.focus()
 
     @on(Input.Submitted, "#typed")
     def _typed(self, message: Input.Submitted) -> None:
-        knob = self._typing
+        knob, card = self._typing, self._priced_card
         self._close_field()
         if knob is not None:
             self.change({knob.key: knob.typed(message.value)})
+        elif card:
+            self._set_price(card, message.value.strip())
+
+    def _set_price(self, card: str, text: str) -> None:
+        """A person's own price per hour; an empty field takes it back."""
+        try:
+            set_price(card, float(text.removeprefix("$")) if text else None)
+        except ValueError:
+            self.refuse(f"{text} is not a price: write dollars per hour, for example 2.49")
+        except (TunedeckError, OSError) as error:
+            self.refuse(str(error))
+        self._rents = None
+        self._draw()
+        self.query_one(View).focus()
 
     def _close_field(self) -> None:
-        self._typing = None
+        self._typing, self._priced_card = None, ""
         field = self.query_one("#typed", Input)
         field.remove_class("open")
         field.disabled = True
         self.focus_main()
 
     def on_key(self, event: Any) -> None:
-        if event.key == "escape" and self._typing is not None:
+        if event.key == "escape" and (self._typing is not None or self._priced_card):
             self._close_field()
             event.stop()
 
@@ -353,6 +366,12 @@ class PlanPanel(Panel):
             self._open_view()
         elif what == "lever":
             self.change(self.levers[int(rest)].changes)
+        elif what == "price":
+            self._priced_card = rest
+            self._open_field(f"dollars per hour of {rest}", f"{card_named(rest).price:.2f}")
+        elif what == "rent":
+            self.opened = rest
+            self._open_view()
         else:
             self.action_apply_all()
 
@@ -387,13 +406,7 @@ class PlanPanel(Panel):
         if message.job != self._tracing or self.plan is None:
             return
         traced, self._tracing = message.value, 0
-        peak = traced["peak_allocated_bytes"]
-        ours = self.plan.peak_allocated_bytes
-        where = traced["modules"][traced["peak_phase"]]
-        self._traced = (
-            f"dry run {peak / 2**30:.2f} GiB in {traced['peak_phase']} at {where}, {traced['seconds']} s; "
-            f"the plan is {ours / peak - 1:+.1%}"
-        )
+        self._traced = shown.dry_run(traced, self.plan)
         self._draw()
         self.refresh_bindings()
 

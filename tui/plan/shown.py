@@ -4,29 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from core.memory.devices import Device
 from core.memory.figure import GIB, by_category, in_gib
 from core.memory.fit import Lever
 from core.memory.pace import Pace
-from core.memory.plan import Plan
+from core.memory.plan import Placed, Plan
+from tui.widgets import memory_bar
 from tui.widgets.bars import Part
+from tui.widgets.memory_bar import LETTERS, MARKS
 from tui.widgets.numbers import count, duration, gib
-from tui.widgets.text import fit, wrap
+from tui.widgets.text import fit, visible, wrap
 
-# A letter for every category, so that the bar is read without its colours.
-LETTERS = {
-    "weights": "W", "quantisation state": "Q", "adapter": "A", "gradients": "G", "optimizer": "O",
-    "checkpoints": "C", "activations": "a", "norms": "n", "attention": "t", "adapter activations": "d",
-    "block working set": "b", "loss": "L", "logits": "L", "optimizer temporaries": "o", "weight casts": "w",
-    "gathered layers": "g", "buckets": "u", "dequantisation": "q", "cuBLAS workspace": "x", "load buffer": "l",
-}  # fmt: skip
-MARKS = {
-    "fits": ("✓", "good"),
-    "tight": ("!", "name"),
-    "does not fit": ("✗", "bad"),
-    "unknown": ("?", "muted"),
-}
 SHORT = {"end_bwd": "end"}
 
 
@@ -53,24 +43,54 @@ def headline(plan: Plan) -> list[Part]:
     return [*parts, Part(f"  {room.name or room.device}", "muted")]
 
 
-def stacked(plan: Plan, cells: int) -> list[Part]:
-    """The device as one line: what others hold, the plan by category, free room; its letters are in the legend."""
-    room = plan.room
-    total = max(room.total or 0, plan.peak_allocated_bytes + plan.outside_bytes + room.others, 1)
-    inside = max(cells - 2, 10)
-    pieces = [("others", "▒", room.others), ("outside", "░", plan.outside_bytes)]
-    pieces += [(name, LETTERS.get(name, "?"), size) for name, size in by_category(plan.peak.figures).items()]
-    parts, used, done = [Part("▕")], 0, 0
-    for number, (_name, letter, size) in enumerate(pieces):
-        done += size
-        until = round(done * inside / total)
-        if until > used:
-            parts.append(Part(letter * (until - used), ("", "name", "muted")[number % 3]))
-            used = until
-    over = room.total is not None and done > room.total
-    parts.append(Part("·" * (inside - used), "muted"))
-    parts.append(Part("▶" if over else "▏", "bad" if over else ""))
-    return parts
+def stacked(plan: Plan, placed: tuple[Placed, ...], cells: int) -> list[Part]:
+    """Every device of the run on one line, see `tui.widgets.memory_bar`."""
+    return [Part(text, style) for text, style in memory_bar.side_by_side(plan, placed, cells)]
+
+
+def devices(plan: Plan, placed: tuple[Placed, ...], cells: int, height: int, note: str) -> list[Line]:
+    """Every device of the run: its bar and its numbers."""
+    ranks = plan.setting.ranks
+    lines = [
+        Line(tuple(Part(text, style) for text, style in pieces))
+        for pieces in memory_bar.in_lines(plan, placed, cells, height)
+    ]
+    words = [
+        f"every process holds the same: {plan.setting.strategy}, {count_of(ranks, 'process', 'processes')}"
+    ]
+    if note:
+        words.append(note)
+    return [
+        *lines,
+        *(Line((Part(f" {piece}", "muted"),)) for text in words for piece in wrap(text, cells - 2)),
+    ]
+
+
+def count_of(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+def no_plan(problem: str) -> list[Part]:
+    """The headline without a plan: why there is none, or that the model is being read."""
+    if problem:
+        return [Part(f" no plan: {problem}", "bad")]
+    return [Part(" reading the model ...", "muted")]
+
+
+def status(view: str, views: Sequence[str], traced: str, note: str) -> list[Part]:
+    """The names of the views, and what the dry run says or else a note of the plan."""
+    names = [Part(f" {name} ", "current" if name == view else "muted") for name in views]
+    return [Part(" "), *names, Part("  " + visible(traced or note), "" if traced else "muted")]
+
+
+def dry_run(traced: dict[str, Any], plan: Plan) -> str:
+    """What a dry run counted, beside the plan."""
+    peak = traced["peak_allocated_bytes"]
+    where = traced["modules"][traced["peak_phase"]]
+    return (
+        f"dry run {peak / GIB:.2f} GiB in {traced['peak_phase']} at {where}, {traced['seconds']} s; "
+        f"the plan is {plan.peak_allocated_bytes / peak - 1:+.1%}"
+    )
 
 
 def legend(plan: Plan, cells: int) -> list[Part]:
@@ -181,49 +201,6 @@ def levers(found: Sequence[Lever], together: Sequence[Lever], cells: int, verdic
         ]
     else:
         lines.append(Line((Part(" no combination of these makes it fit here", "bad"),)))
-    return lines
-
-
-def matrix(plans: dict[str, dict[str, Plan | None]], cells: int, title: str) -> list[Line]:
-    """Peaks in GiB with a mark for the verdict; `-` where a recipe cannot be."""
-    columns = list(next(iter(plans.values()), {}))
-    wide = max(min((cells - 11) // max(len(columns), 1), 10), 6)
-    shown = columns[: (cells - 11) // wide]
-    lines = [Line((Part(fit(f" {title}", cells), "muted"),))]
-    lines.append(Line((Part(" " * 11), *(Part(f"{name:>{wide}}"[-wide:], "muted") for name in shown))))
-    for method, row in plans.items():
-        parts = [Part(fit(f" {method}", 11))]
-        for name in shown:
-            plan = row[name]
-            if plan is None:
-                parts.append(Part(f"{'-':>{wide}}", "muted"))
-                continue
-            mark, style = MARKS[plan.verdict]
-            size = plan.peak_allocated_bytes / GIB
-            parts.append(Part(f"{size:>{wide - 1}.{0 if size >= 100 else 1}f}{mark}", style))
-        lines.append(Line(tuple(parts)))
-    return lines
-
-
-def by_card(plans: dict[str, dict[str, Plan | None]], prices: dict[str, float], cells: int) -> list[Line]:
-    """Methods on every GPU type, empty: one line per card, with its price per hour."""
-    methods = list(plans)
-    lines = [
-        Line(
-            (
-                Part(fit(" GPU, empty", 17) + fit("$/h", 6), "muted"),
-                *(Part(f"{name.split()[-1]:>6}", "muted") for name in methods),
-            )
-        )
-    ]
-    for card, price in prices.items():
-        parts = [Part(fit(f" {card}", 17)), Part(fit(f"{price:.2f}", 6), "muted")]
-        for method in methods:
-            plan = plans[method][card]
-            mark, style = MARKS[plan.verdict] if plan is not None else ("-", "muted")
-            parts.append(Part(f"{mark:>6}", style))
-        lines.append(Line(tuple(parts)))
-    del cells
     return lines
 
 

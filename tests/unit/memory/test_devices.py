@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 
 from core.errors import MissingError
-from core.memory.devices import Device, room_for
+from core.memory.devices import Device, room_for, rooms_for
 from core.memory.nvml import Reading, visible
+from core.memory.plan import on_each, plan
 from core.memory.smi import parse_smi
 from core.recipe import parse_recipe
+from tests.unit.memory.shapes import LLAMA_3_8B, architecture
 
 GIB = 1 << 30
 SOURCE = Path(__file__).with_name("fake_nvml.c")
@@ -208,3 +210,35 @@ def test_a_lost_card_leaves_the_verdict_unknown() -> None:
     gone = Device("cuda", "card", 0, "GPU-0", lost=True)
     room = room_for(parse_recipe(""), (gone,))
     assert plan(parse_recipe(""), architecture(LLAMA_3_8B), room=room).verdict == "unknown"
+
+
+def test_every_device_of_a_run_has_its_own_room_and_verdict() -> None:
+    gib = 1 << 30
+    devices = tuple(
+        Device(
+            "cuda",
+            "card",
+            number,
+            f"GPU-{number}",
+            80 * gib,
+            used * gib,
+            (80 - used) * gib,
+            cuda_index=number,
+        )
+        for number, used in enumerate((0, 60, 20, 0))
+    )
+    recipe = parse_recipe("", ["launch.strategy=ddp", "launch.processes=3"])
+    rooms = rooms_for(recipe, devices)
+    assert [(room.label, room.others // gib) for room in rooms] == [
+        ("GPU 0", 0),
+        ("GPU 1", 60),
+        ("GPU 2", 20),
+    ]
+    assert room_for(recipe, devices) == rooms[1]
+    made = plan(recipe, architecture(LLAMA_3_8B), room=rooms[1])
+    placed = on_each(made, rooms)
+    assert [one.verdict for one in placed] == ["fits", "does not fit", "fits"]
+    assert placed[1].margin_bytes == made.margin_bytes
+    assert (placed[0].margin_bytes or 0) - (placed[2].margin_bytes or 0) == pytest.approx(
+        0.93 * 20 * gib, abs=2
+    )

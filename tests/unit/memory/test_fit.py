@@ -11,8 +11,6 @@ from core.memory.cards import card_named, cards, prices_file
 from core.memory.figure import GIB
 from core.memory.fit import (
     Case,
-    by_method_and_card,
-    by_method_and_length,
     case,
     combined,
     largest,
@@ -22,6 +20,7 @@ from core.memory.fit import (
 from core.memory.pace import flops_per_token, pace
 from core.memory.setting import Lengths
 from core.memory.stack import Stack
+from core.memory.tables import by_method_and_card, by_method_and_length
 from core.memory.verdict import Room
 from core.recipe import Recipe, parse_recipe, with_changes
 from tests.unit.memory.shapes import LLAMA_3_8B, architecture

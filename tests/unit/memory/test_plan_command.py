@@ -40,6 +40,12 @@ def test_plans_from_a_bare_config_and_says_with_its_exit_code_whether_it_fits(co
     assert too_small.returncode == 3
     assert too_small.stdout.startswith("does not fit: peak ")
     assert max(map(len, too_small.stdout.splitlines()[4:14])) <= 80
+    bar = next(line for line in too_small.stdout.splitlines() if line.startswith(" ▕"))
+    assert (
+        bar.endswith("▶") and bar.count("W") > bar.count("C") > 0
+    )  # over the end, weights before checkpoints
+    (device,) = document["devices"]
+    assert (device["verdict"], device["available_bytes"]) == ("fits", 24 << 30)
 
 
 def test_options_that_contradict_and_cards_that_are_not_known_are_usage_errors(config: Path) -> None:
@@ -69,6 +75,22 @@ def test_solving_answers_in_words_and_json_and_exits_3_where_nothing_fits(config
     assert (nothing.returncode, nothing.stdout) == (3, "")
     unknown = tunedeck(*called, "colour", "--memory", "24GiB", cwd=config.parent)
     assert unknown.returncode == 2
+
+
+def test_what_to_rent_stands_on_a_persons_own_prices(config: Path) -> None:
+    kept = tunedeck("gpus", "--price", "RTX A6000=0.05", cwd=config.parent)
+    assert kept.returncode == 0 and "0.05 $/h  (your price)" in kept.stdout
+    found = tunedeck("plan", "--model", str(config), "--rent", "--json", cwd=config.parent)
+    document = json.loads(found.stdout)
+    model = next(one for one in document["models"] if one["model"] == str(config))
+    assert (model["cheapest"], model["price_per_hour"]) == ("RTX A6000 48GB", 0.05)
+    assert model["verdicts"]["T4 16GB"] is None  # no bfloat16 there
+    assert document["methods"]["full"]["RTX A6000 48GB"] == "does not fit"
+    text = tunedeck("plan", "--model", str(config), "--rent", cwd=config.parent).stdout
+    assert max(map(len, text.splitlines())) <= 120 and "0.05*" in text
+    for wrong in ("RTX A6000=cheap", "RTX A6000", "RTX A6000=-1", "no card=1"):
+        assert tunedeck("gpus", "--price", wrong, cwd=config.parent).returncode == 2
+    assert "your price" not in tunedeck("gpus", "--price", "RTX A6000=", cwd=config.parent).stdout
 
 
 def test_what_does_not_fit_is_told_with_the_changes_that_make_it_fit(config: Path) -> None:
