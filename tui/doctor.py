@@ -15,9 +15,12 @@ from core.doctor import Check, examine
 from tui.deck import Deck
 from tui.messages import JobFailed, JobProgress, JobResult
 from tui.widgets.bars import Bar, Part
+from tui.widgets.text import visible, wrap
 from tui.widgets.text_view import Line, TextView
 
 _MARKS = {"ok": ("✓", "good"), "warn": ("!", "warn"), "fail": ("✗", "bad"), "skip": ("-", "muted")}
+
+_MARGIN = 28  # cells before what was seen: mark and name
 
 
 class Checked(Message, bubble=False):
@@ -97,12 +100,21 @@ class DoctorScreen(ModalScreen[None]):
         if self.ended:
             title.append(Part(verdict, "bad" if failed else "good"))
         self.query_one("#title", Bar).put(0, [*title, Part("   esc", "key"), Part(" back")])
-        lines: list[Line] = []
-        for check in self.checks:
-            mark, style = _MARKS[check.state]
-            lines.append(
-                (f" {mark} {check.check:<24} {check.evidence}", style if check.state != "ok" else "")
-            )
-            if check.fix and check.state != "ok":
-                lines.append((f"{'':<28}{check.fix}", "muted"))
-        self.query_one(TextView).show(lines, keep_place=True)
+        report = self.query_one(TextView)
+        room = max((report.size.width or self.size.width) - _MARGIN, 20)
+        lines = [line for check in self.checks for line in check_lines(check, room)]
+        report.show(lines, keep_place=True)
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._draw)
+
+
+def check_lines(check: Check, room: int) -> list[Line]:
+    """A check in lines whose text is `room` cells wide: mark and name, what was seen, and what to do."""
+    mark, style = _MARKS[check.state]
+    seen = wrap(visible(check.evidence), room)
+    lines: list[Line] = [(f" {mark} {check.check:<24} {seen[0]}", style if check.state != "ok" else "")]
+    lines += [(f"{'':{_MARGIN}}{line}", style if check.state != "ok" else "") for line in seen[1:]]
+    if check.fix and check.state != "ok":
+        lines += [(f"{'':{_MARGIN}}{line}", "muted") for line in wrap(visible(check.fix), room)]
+    return lines

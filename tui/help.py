@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.dom import DOMNode
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
@@ -17,6 +18,14 @@ from tui.widgets.text import fit
 
 if TYPE_CHECKING:
     from tui.app import DeckApp
+
+
+# What the library binds and people need, in our words.
+EVERYWHERE = [
+    ("tab, shift+tab", "the next part, the one before"),
+    ("^p", "every action by its name"),
+    ("^q", "quit, from a field too"),
+]
 
 
 class HelpScreen(ModalScreen[None]):
@@ -47,15 +56,17 @@ class HelpScreen(ModalScreen[None]):
         focused = screen.focused
         nodes = [node for node in (focused.ancestors_with_self if focused else ()) if node.HELP]
         node = nodes[0] if nodes else app.panel
-        title = type(node).__name__ if node is not None else "tunedeck"
-        if isinstance(node, Panel):
-            title = next((spec.title for spec in app.specs if spec.name == app.current), title)
+        title = next((spec.title for spec in app.specs if spec.name == app.current), "tunedeck")
+        if node is not None and not isinstance(node, Panel):
+            title = getattr(node, "TITLE", None) or title
         about = inspect.cleandoc(getattr(node, "HELP", None) or "")
         keys: dict[str, list[str]] = {}
-        for _node, binding, enabled, _tooltip in screen.active_bindings.values():
-            if enabled and binding.description and not binding.system:
+        for where, binding, enabled, _tooltip in screen.active_bindings.values():
+            if enabled and binding.description and _is_ours(where, binding):
                 keys.setdefault(binding.description, []).append(app.get_key_display(binding))
-        return cls(title, about, [(", ".join(dict.fromkeys(names)), what) for what, names in keys.items()])
+        ours = [(", ".join(dict.fromkeys(names)), what) for what, names in keys.items()]
+        panels = ", ".join(spec.title for spec in app.specs)
+        return cls(title, about, [*ours, *EVERYWHERE, (f"1 to {len(app.specs)}", panels)])
 
     def compose(self) -> ComposeResult:
         rows = "\n".join(f"{fit(key, 18)} {what}" for key, what in self.keys)
@@ -63,3 +74,12 @@ class HelpScreen(ModalScreen[None]):
         text = Content.assemble((self.heading, "bold"), "\n\n", about, rows)
         with VerticalScroll():
             yield Static(text)
+
+
+def _is_ours(node: DOMNode, binding: Binding) -> bool:
+    """Whether tunedeck declared a key, rather than the library for its own widgets."""
+    for kind in type(node).__mro__:
+        for declared in kind.__dict__.get("BINDINGS", ()):
+            if isinstance(declared, Binding) and binding.key in declared.key.split(","):
+                return not kind.__module__.startswith("textual.")
+    return False  # the palette and the digits, which EVERYWHERE and the panels name

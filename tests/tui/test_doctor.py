@@ -14,7 +14,9 @@ from tui.widgets.text_view import TextView
 QUICK = [
     Check("python", "ok", "3.11.9 in /usr"),
     Check("package trl", "fail", "not installed", "pip install trl==1.16.0"),
-    Check("gpu", "warn", "no GPU is visible: training runs on the processor", "fine for the demo"),
+    Check(
+        "gpu", "warn", "no GPU is visible: training runs on the processor, which is slow", "fine for the demo"
+    ),
     Check("flash attention", "skip", "not installed"),
 ]
 
@@ -37,6 +39,17 @@ async def test_the_palette_opens_it_and_esc_ends_it(make_app, quick: None) -> No
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(app.screen, DoctorScreen))
         assert not app.deck.jobs.busy
+
+
+def test_long_findings_stay_in_their_column() -> None:
+    check = Check(
+        "disk", "warn", "1.2 GiB free in the workspace, 0.9 GiB in the cache", "free some room first"
+    )
+    assert [text for text, _ in doctor.check_lines(check, 30)] == [
+        " ! disk                     1.2 GiB free in the workspace,",
+        f"{'':28}0.9 GiB in the cache",
+        f"{'':28}free some room first",
+    ]
 
 
 @pytest.mark.slow

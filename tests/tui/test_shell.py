@@ -140,8 +140,32 @@ async def test_help_is_that_of_the_panel_with_its_keys(pilot) -> None:
     assert isinstance(pilot.app.screen, HelpScreen)
     text = str(pilot.app.screen.query_one(Static).content)
     assert "First\n\nThe first panel." in text and "stop it" in text
+    assert "1 to 2             First, Second" in text
     await pilot.press("question_mark")
     assert not isinstance(pilot.app.screen, HelpScreen)
+
+
+@pytest.mark.parametrize("panel", [spec.name for spec in PANELS])
+async def test_help_tells_only_keys_of_ours_in_our_words(make_app, panel: str) -> None:
+    app = make_app(start=panel)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.panel is not None and app.screen.focused is not None)
+        shown = HelpScreen.about(app)
+        words = [what for _, what in shown.keys]
+        assert len(set(words)) == len(words) > 8
+        assert not {
+            "Focus Next",
+            "Focus Previous",
+            "Quit",
+            "palette",
+            "Copy selected text",
+            "Select all",
+        } & set(words)
+        assert not any(
+            word[0].isupper() and word not in "Model, Data, Plan, Train, Chat, Runs" for word in words
+        )
+        # A name for people, not that of a class.
+        assert " " in shown.heading or shown.heading in {spec.title for spec in app.specs}
 
 
 async def test_the_palette_has_prefixed_verbs(pilot) -> None:
