@@ -19,7 +19,7 @@ from textual import on
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
-from textual.events import Resize
+from textual.events import AppBlur, AppFocus, Event, InputEvent, Resize
 from textual.keys import key_to_character
 from textual.message import Message
 from textual.notifications import SeverityLevel
@@ -28,11 +28,13 @@ from textual.widgets import Static
 
 import themes
 from core.errors import TunedeckError
+from tui.attention import Attention
 from tui.deck import Deck
-from tui.messages import GoTo, Pulsed, RecipeChanged, RecipeEdited
+from tui.messages import GoTo, Pulsed, RecipeChanged, RecipeEdited, RunEnded
 from tui.panel import Panel
 from tui.themes import DARK, read_themes
 from tui.widgets.bars import Footer, Header
+from tui.widgets.marks import mark, style
 from tui.widgets.text import visible
 
 if TYPE_CHECKING:
@@ -96,6 +98,7 @@ class DeckApp(App[None]):
         self.mounted: dict[str, Panel] = {}
         self.pulse: Pulse | None = None
         self.last = Pulsed()
+        self.attention = Attention(self._write_to_terminal)
 
     def compose(self) -> ComposeResult:
         with Vertical(id="deck"):
@@ -158,6 +161,7 @@ class DeckApp(App[None]):
     def on_unmount(self) -> None:
         if self.pulse is not None:
             self.pulse.stop()
+        self.attention.restore()
         self.deck.jobs.close()
 
     # Panels
@@ -287,6 +291,25 @@ class DeckApp(App[None]):
     def _show_pulse(self, pulsed: Pulsed) -> None:
         self.last = pulsed
         self._show_header()
+
+    @on(RunEnded)
+    def _announce(self, message: RunEnded) -> None:
+        """Say that a run has ended; to somebody who does not look, by the bell and the title."""
+        said = f"{mark(message.state.state)}: {visible(message.state.id)}"
+        self.notify(said, severity="information" if style(message.state.state) != "bad" else "error")
+        if self.attention.away:
+            self.attention.call(said)
+
+    async def on_event(self, event: Event) -> None:
+        if isinstance(event, InputEvent | AppFocus):
+            self.attention.seen()
+        elif isinstance(event, AppBlur):
+            self.attention.left()
+        await super().on_event(event)
+
+    def _write_to_terminal(self, text: str) -> None:
+        if self._driver is not None:
+            self._driver.write(text)
 
     def on_resize(self, event: Resize) -> None:
         width, height = event.size

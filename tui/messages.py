@@ -14,6 +14,7 @@ from tui.widgets.bars import Part
 
 if TYPE_CHECKING:
     from core.recipe import Recipe
+    from core.runs.state import RunState
 
 NOTHING = Part("")
 
@@ -111,3 +112,11 @@ class Pulsed(Message):
 
     def can_replace(self, message: Message) -> bool:
         return isinstance(message, Pulsed)
+
+
+class RunEnded(Message):
+    """To the app: a run that was at work has ended."""
+
+    def __init__(self, state: RunState) -> None:
+        super().__init__()
+        self.state = state

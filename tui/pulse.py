@@ -1,8 +1,9 @@
-"""What the header shows of the world outside the app: devices and the newest living run, read in a thread."""
+"""What the app is told of the world outside: devices, the newest living run, and runs that end. Read in a thread."""
 
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.memory.devices import Device, read_devices
@@ -10,7 +11,7 @@ from core.memory.nvml import Nvml
 from core.runs.folder import run_folders
 from core.runs.state import RunState, read_state
 from core.workspace import Workspace
-from tui.messages import NOTHING, Pulsed
+from tui.messages import NOTHING, Pulsed, RunEnded
 from tui.widgets.bars import Part
 from tui.widgets.marks import mark, style
 from tui.widgets.numbers import UNKNOWN, share
@@ -24,10 +25,11 @@ NEWEST_RUNS = 20
 
 
 class Pulse:
-    """A thread that reads every two seconds and posts `Pulsed`. Nothing it meets may end the app."""
+    """A thread that reads every two seconds and posts `Pulsed` and `RunEnded`. Nothing it meets may end the app."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
+        self._living: set[Path] = set()
         self._stop = threading.Event()
 
     def start(self, app: App[None]) -> None:
@@ -40,14 +42,29 @@ class Pulse:
         library = Nvml()
         while not self._stop.is_set():
             devices = read_devices(library, slow=False, processes=False)
-            app.post_message(Pulsed(device_part(devices), run_part(self.newest())))
+            states = self._states()
+            app.post_message(Pulsed(device_part(devices), run_part(_newest_living(states))))
+            for state in self.ended(states):
+                app.post_message(RunEnded(state))
             self._stop.wait(READ_SECONDS)
         library.close()
 
     def newest(self) -> RunState | None:
         """The newest run that has not ended."""
-        states = (read_state(folder) for folder in reversed(run_folders(self.workspace)[-NEWEST_RUNS:]))
-        return next((state for state in states if not state.ended), None)
+        return _newest_living(self._states())
+
+    def ended(self, states: list[RunState]) -> list[RunState]:
+        """The runs that were at work at the last look and no longer are."""
+        gone = [state for state in states if state.ended and state.folder in self._living]
+        self._living = {state.folder for state in states if not state.ended}
+        return gone
+
+    def _states(self) -> list[RunState]:
+        return [read_state(folder) for folder in reversed(run_folders(self.workspace)[-NEWEST_RUNS:])]
+
+
+def _newest_living(states: list[RunState]) -> RunState | None:
+    return next((state for state in states if not state.ended), None)
 
 
 def device_part(devices: tuple[Device, ...]) -> Part:

@@ -11,7 +11,7 @@ from core.memory.fit import Lever, case, levers
 from core.models.architecture_of import read_model
 from core.recipe import Recipe, differences, with_changes
 from core.runs.folder import Run
-from core.runs.start import start
+from core.runs.start import Progress, start
 from core.runs.surroundings import stored_lengths
 from core.workspace import Workspace
 
@@ -37,13 +37,15 @@ def levers_of(run: Run) -> tuple[Lever, ...]:
         return ()
 
 
-def again_with(workspace: Workspace, run: Run, changes: dict[str, Any]) -> Run:
+def again_with(
+    workspace: Workspace, run: Run, changes: dict[str, Any], progress: Progress | None = None
+) -> Run:
     """Start a new run with a changed recipe, for example a lever's. Raises RecipeError or what `start` raises.
 
     The prepared rows are used again where the change does not touch them.
     """
     recipe = with_changes(run.read_recipe(), changes)
-    return start(workspace, recipe, name=name_of(run), prepared=rows_for(run, recipe))
+    return start(workspace, recipe, name=name_of(run), prepared=rows_for(run, recipe), progress=progress)
 
 
 def rows_for(run: Run, recipe: Recipe) -> Path | None:

@@ -23,7 +23,7 @@ from core.runs.events import append_event
 from core.runs.find import living_runs
 from core.runs.folder import Run
 from core.runs.launch import launch, our_environment
-from core.runs.start import create
+from core.runs.start import Progress, create
 from core.runs.state import queue_folder, waiting_ids
 from core.workspace import Workspace
 
@@ -31,11 +31,16 @@ POLL_SECONDS = 2.0
 
 
 def enqueue(
-    workspace: Workspace, recipe: Recipe, *, name: str | None = None, prepared: Path | None = None
+    workspace: Workspace,
+    recipe: Recipe,
+    *,
+    name: str | None = None,
+    prepared: Path | None = None,
+    progress: Progress | None = None,
 ) -> Run:
     """Make a run folder that waits for its turn, and see to it that a runner owns the queue."""
     require_here(recipe)
-    run = create(workspace, recipe, name=name, prepared=prepared)
+    run = create(workspace, recipe, name=name, prepared=prepared, progress=progress)
     append_event(run.folder, "status", state="queued", note="")
     folder = queue_folder(workspace.runs)
     folder.mkdir(exist_ok=True)

@@ -77,6 +77,9 @@ class Record:
     samples: list[dict[str, Any]] = field(default_factory=list)
     notes: list[dict[str, Any]] = field(default_factory=list)  # warnings, errors, control, newest last
     end: dict[str, Any] = field(default_factory=dict)
+    first_time: float = 0.0  # of the first event, seconds since the epoch
+    lived_seconds: float = 0.0  # from event to event, without the time between an end and a resumption
+    _newest_time: float = 0.0
 
     def add(self, events: Iterable[dict[str, Any]]) -> None:
         """Take in further events, oldest first."""
@@ -100,6 +103,7 @@ class Record:
 
     def _add(self, event: dict[str, Any]) -> None:
         kind = event.get("kind")
+        self._count_time(event)
         if kind == "step":
             self.last = {**self.last, **event}
             for name in CURVES:
@@ -121,6 +125,16 @@ class Record:
             self.notes.append(event)
         elif kind == "end":
             self.end = event
+
+    def _count_time(self, event: dict[str, Any]) -> None:
+        now = event.get("time")
+        if not isinstance(now, int | float):
+            return
+        starts = event.get("kind") == "status" and event.get("state") == "starting"
+        if self._newest_time and not starts:
+            self.lived_seconds += max(now - self._newest_time, 0.0)
+        self.first_time = self.first_time or now
+        self._newest_time = now
 
 
 def _is_number(value: Any) -> bool:

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from core.recipe import Recipe, recipe_text
+from core.recipe import Recipe, recipe_text, with_changes
 from core.runs.identity import this_process
 
 STARTED = 1_700_000_000.0
@@ -22,11 +22,13 @@ def make_run(
     state: str = "running",
     log: str | None = None,
     extra: list[dict[str, Any]] | None = None,
+    changes: dict[str, Any] | None = None,
+    note: str = "",
 ) -> Path:
     """A run in `root/runs` that has done so many steps; "running" is alive as this test process."""
     folder = root / "runs" / name
     folder.mkdir(parents=True)
-    (folder / "recipe.toml").write_text(recipe_text(Recipe()))
+    (folder / "recipe.toml").write_text(recipe_text(with_changes(Recipe(), changes or {})))
     identity = {
         "id": name,
         "created_seconds": STARTED,
@@ -47,7 +49,9 @@ def make_run(
     ] * (done >= 100)
     events += extra or []
     if state not in ("running", "lost"):
-        events.append({"kind": "end", "state": state, "step": done, "steps": steps, "seconds": 3.0 * done})
+        events.append(
+            {"kind": "end", "state": state, "step": done, "steps": steps, "seconds": 3.0 * done, "note": note}
+        )
     append(folder, events, first_second=0.0)
     lines = [f"step {step}: loss {loss_at(step):.4f}" for step in range(1, done + 1)]
     (folder / "log.txt").write_text(log if log is not None else "\n".join(lines) + "\n")
@@ -79,6 +83,7 @@ def step_event(step: int, steps: int = 400) -> dict[str, Any]:
         "trained_tokens": 500 * step,
         "tokens_per_second": 12_300,
         "eta_seconds": 3 * (steps - step),
+        "utilisation": 97,
         "allocated_bytes": int(11.2 * 2**30),
         "reserved_bytes": int(12.9 * 2**30),
         "peak_allocated_bytes": int(12.4 * 2**30),

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from core.recipe import Recipe, with_changes
-from core.runs.control import read_requests
+from core.demo.paths import MODEL
+from core.memory.figure import GIB
+from core.memory.fit import Lever
+from core.recipe import Recipe, differences, with_changes
+from core.runs.control import kill, read_requests
 from core.runs.folder import Run
+from core.runs.identity import process_with
 from core.runs.preflight import Preflight
 from core.runs.surroundings import Check
 from tests.tui.runs import append, make_run, step_event
 from tests.tui.test_shell import settled, toasts, until
+from tui.app import DeckApp
 from tui.messages import OpenRun, StartRun
 from tui.train.checklist import Checklist
+from tui.train.levers import Levers
+from tui.train.lower import Lower
 from tui.train.panel import NO_RUN
 from tui.widgets.bars import Bar, Footer, Header
 from tui.widgets.curve import CurveView, Plotted, round_range
 from tui.widgets.figures import Figures
 from tui.widgets.log_view import LogView, Page
+from tui.widgets.text_view import TextView
 
 
 def headline(app) -> str:
@@ -56,7 +66,7 @@ async def test_it_finds_the_newest_living_run_and_follows_it(tmp_path: Path, mak
     async with app.run_test(size=(80, 24)) as pilot:
         await drawn(pilot)
         assert headline(app).startswith(" ● running  20260101-120000-yoda  step 132/400  33% ")
-        assert value(app, "peak") == "12.4 GiB" and value(app, "saved") == "step 100"
+        assert value(app, "peak") == "12.4 GiB  95%" and value(app, "saved") == "step 100"
         append(folder, [step_event(133)], first_second=500)
         await until(pilot, lambda: "step 133/400" in headline(app))
         assert app.query_one(LogView).page.lines[-1] == "step 132: loss 0.6125"
@@ -83,9 +93,9 @@ async def test_keys_ask_the_trainer(tmp_path: Path, make_app) -> None:
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await drawn(pilot)
         assert app.query_one(Footer).text() == (
-            " c checkpoint  s save and stop  t chat with it  m next metric  ? help  q quit "
+            " c checkpoint  s save and stop  t chat with it  v next view  ? help  q quit "
         )
-        await pilot.press("c", "s", "n", "x", "y")
+        await pilot.press("c", "s", "n", "x", "y", "K", "n")
         assert [asked.request for asked in read_requests(run)] == ["checkpoint", "stop"]
 
 
@@ -115,8 +125,9 @@ async def test_the_end_is_announced(tmp_path: Path, make_app) -> None:
     app = make_app(start="train")
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await drawn(pilot)
+        await until(pilot, lambda: in_header(app, "● running"))
         append(folder, [{"kind": "end", "state": "done", "step": 400, "steps": 400}], first_second=2000)
-        await until(pilot, lambda: toasts(app) == ["20260101-120000-yoda: done"])
+        await until(pilot, lambda: toasts(app) == ["✓ done: 20260101-120000-yoda"], seconds=60)
         assert headline(app).startswith(" ✓ done ")
 
 
@@ -167,7 +178,9 @@ async def test_cursor_metric_zoom_and_log_scale(tmp_path: Path, make_app) -> Non
         await drawn(pilot)
         curve = app.query_one(CurveView)
         await pilot.press("left")
-        assert curve.plotted.title == "step 132: loss 0.6125"
+        assert curve.plotted.title == (
+            "step 132: loss 0.6125, smoothed 0.7013, eval 1.023, rate 1.3e-4, grad 0.805"
+        )
         await pilot.press("left", "left")
         assert curve.plotted.title.startswith("step 130: loss ")
         await pilot.press("0", "m", "plus", "l")
@@ -285,26 +298,190 @@ async def test_the_first_lines_of_a_log_repaint_what_said_it_was_empty(make_app)
         assert [region.width for region in regions] == [log.size.width] * log.size.height
 
 
-@pytest.mark.parametrize("state", ["none", "running", "failed", "hostile"])
-def test_pictures(snap_compare, tmp_path: Path, make_app, size, state: str) -> None:
-    if state == "running":
-        warning = {"kind": "warning", "rule": "spike", "what": "loss jumped from 0.61 to 2.40 at step 120"}
-        make_run(tmp_path, extra=[warning])
-    elif state == "failed":
-        make_run(
-            tmp_path,
-            state="out_of_memory",
-            extra=[{"kind": "error", "what": "CUDA out of memory", "fix": "f"}],
-        )
-    elif state == "hostile":
-        make_run(tmp_path, "n" * 200, extra=HOSTILE, log="\x1b[2J\x1b[31mred[/]\u202e\n")
+SAMPLES = [
+    {"kind": "sample", "step": step, "prompt": "Say: I see the moon", "answer": answer}
+    for step, answer in ((50, "I see the moon."), (100, "The moon, I see."))
+]
+WARNINGS = [
+    {"kind": "warning", "rule": "spike", "what": "the loss jumped from about 0.610 to 2.400 at step 120: look at "
+     "the rows around it", "rows": [17, 204]},
+    {"kind": "warning", "rule": "throughput", "what": "6,100 tokens/s now, 12,300 at the start: other work on this "
+     "machine, heat, or a slow disk", "rows": []},
+    {"kind": "control", "request": "checkpoint", "id": "1", "done": True},
+]  # fmt: skip
+OUT_OF_MEMORY = {
+    "kind": "error",
+    "what": "CUDA out of memory: 2.1 GiB more were needed",
+    "fix": "a lever below",
+}
+LEVERS = (
+    Lever("micro-batch 4 -> 2, accumulation 4 -> 8", {"training.micro_batch": 2, "training.accumulation": 8},
+          0, 1, "smaller steps use the GPU less well", 5 * GIB, 12 * GIB, "fits"),
+    Lever("gradient checkpointing", {"training.gradient_checkpointing": True},
+          0, 2, "about a third more compute", 1 * GIB, 16 * GIB, "does not fit"),
+)  # fmt: skip
+PRICED = {"plan.price_per_hour": 2.5}
+
+
+async def viewed(pilot, name: str) -> None:
+    """Until that view is in front."""
+    lower = pilot.app.query_one(Lower)
+    while lower.front != name:
+        await pilot.press("v")
+    assert name in pilot.app.query_one("#tabs", Bar).text()
+
+
+async def test_everything_the_watch_rules_said_can_be_read(tmp_path: Path, make_app) -> None:
+    make_run(tmp_path, extra=WARNINGS)
     app = make_app(start="train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await drawn(pilot)
+        assert app.query_one("#tabs", Bar).text() == " log  notes 3  samples 0 "
+        await viewed(pilot, "notes")
+        assert app.query_one("#notes", TextView).text.splitlines() == [
+            "✓ checkpoint: done",
+            "  7m 00s after the start",
+            "! 6,100 tokens/s now, 12,300 at the start: other work on this machine, heat, or a slow disk",
+            "  throughput, 6m 57s after the start",
+            "! the loss jumped from about 0.610 to 2.400 at step 120: look at the rows around it",
+            "  spike, 6m 54s after the start; rows 17, 204",
+        ]
+
+
+async def test_sample_answers_stand_newest_first(tmp_path: Path, make_app) -> None:
+    make_run(tmp_path, extra=SAMPLES)
+    app = make_app(start="train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await drawn(pilot)
+        await viewed(pilot, "samples")
+        assert app.query_one("#samples", TextView).text.splitlines() == [
+            "step 100", "› Say: I see the moon", "  The moon, I see.",
+            "step 50", "› Say: I see the moon", "  I see the moon.",
+        ]  # fmt: skip
+
+
+async def test_cost_so_far_and_at_the_end(tmp_path: Path, make_app) -> None:
+    make_run(tmp_path, changes=PRICED)
+    app = make_app(start="train")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await drawn(pilot)
+        # 138 events three seconds apart, and 268 steps of three seconds to go
+        await until(pilot, lambda: value(app, "cost") == "$0.29 of $0.84")
+        assert value(app, "busy") == "97%" and value(app, "memory") == "11.2 GiB  86%"
+
+
+async def test_out_of_memory_offers_levers_and_one_key_starts_it_again(
+    tmp_path: Path, make_app, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tui.train.panel.levers_of", lambda run: LEVERS)
+    small = {"model.dtype": "float32", "data.source": "demo/yoda.jsonl", "data.max_length": 128}
+    old = Run(make_run(tmp_path, state="out_of_memory", extra=[OUT_OF_MEMORY], changes=small))
+    app = make_app(start="train")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await drawn(pilot)
+        await until(pilot, lambda: app.query_one(Levers).has_focus)
+        await pilot.press("enter", "enter")
+        await until(pilot, lambda: app.panel.run != old, seconds=120)
+        new = app.panel.run
+        try:
+            before, after = old.read_recipe(), new.read_recipe()
+            assert differences(before, after) == LEVERS[0].changes
+            assert after.effective_batch == before.effective_batch
+            assert toasts(app) == ["a run is being started"]
+        finally:
+            kill(new)
+
+
+async def test_levers_of_a_real_run_are_priced(tmp_path: Path, make_app) -> None:
+    folder = make_run(tmp_path, state="out_of_memory", extra=[OUT_OF_MEMORY])
+    identity = json.loads((folder / "run.json").read_text())
+    identity["model"] = {"folder": str(MODEL)}
+    identity["data"] = {"examples": 700, "longest": 60, "tokens": 20_000, "trained_tokens": 8_000}
+    (folder / "run.json").write_text(json.dumps(identity))
+    app = make_app(start="train")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await drawn(pilot)
+        await until(pilot, lambda: app.query_one(Levers).has_focus)
+        changes = [lever.changes for lever in app.query_one(Levers).levers]
+        assert {"training.micro_batch": 2, "training.accumulation": 8} in changes
+
+
+async def test_killing_asks_first_and_says_what_became_of_it(tmp_path: Path, make_app) -> None:
+    folder = make_run(tmp_path)
+    sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    identity = json.loads((folder / "run.json").read_text())
+    identity["process"] = process_with(sleeper.pid).to_json()
+    (folder / "run.json").write_text(json.dumps(identity))
+    app = make_app(start="train")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await drawn(pilot)
+        await pilot.press("K", "n")
+        assert sleeper.poll() is None
+        await pilot.press("K", "y")
+        await until(pilot, lambda: sleeper.poll() is not None and "killed" in toasts(app))
+        await until(pilot, lambda: app.panel.state.ended)
+
+
+@pytest.mark.parametrize(
+    "state",
+    ["none", "running", "notes", "samples", "done", "failed", "out_of_memory", "killed", "lost", "hostile"],
+)
+def test_pictures(snap_compare, tmp_path: Path, make_app, monkeypatch, size, state: str) -> None:
+    monkeypatch.setattr("tui.train.panel.levers_of", lambda run: LEVERS)
+    app = in_state(tmp_path, make_app, state)
 
     async def before(pilot) -> None:
-        if state == "none":
-            await until(pilot, lambda: headline(app) and in_header(app, "GPU 0"))
-        else:
-            await drawn(pilot)
-        await settled(pilot)
+        await ready(pilot, state)
 
     assert snap_compare(app, terminal_size=size, run_before=before)
+
+
+def test_picture_of_a_large_screen(snap_compare, tmp_path: Path, make_app) -> None:
+    app = in_state(tmp_path, make_app, "running")
+
+    async def before(pilot) -> None:
+        await ready(pilot, "running")
+
+    assert snap_compare(app, terminal_size=(200, 50), run_before=before)
+
+
+def in_state(tmp_path: Path, make_app, state: str) -> DeckApp:
+    """The app on a run in that state; on none for "none"."""
+    if state in ("running", "notes", "samples"):
+        make_run(tmp_path, extra=[*SAMPLES, *WARNINGS], changes=PRICED)
+    elif state == "done":
+        make_run(tmp_path, state="done", done=400, changes=PRICED)
+    elif state == "failed":
+        error = {
+            "kind": "error",
+            "what": "the loss is not a number at step 60",
+            "fix": "lower the learning rate",
+        }
+        make_run(tmp_path, state="failed", done=60, extra=[error])
+    elif state == "out_of_memory":
+        make_run(tmp_path, state="out_of_memory", done=1, extra=[OUT_OF_MEMORY])
+    elif state == "killed":
+        make_run(
+            tmp_path, state="stopped", note="killed by ann@pod; what it did since its last checkpoint is lost"
+        )
+    elif state == "lost":
+        make_run(tmp_path, state="lost")
+    elif state == "hostile":
+        make_run(tmp_path, "n" * 200, extra=HOSTILE, log="\x1b[2J\x1b[31mred[/]\u202e\n")
+    return make_app(start="train")
+
+
+async def ready(pilot, state: str) -> None:
+    """Until the panel shows that state."""
+    app = pilot.app
+    if state == "none":
+        await until(pilot, lambda: headline(app) and in_header(app, "GPU 0"))
+    else:
+        await drawn(pilot)
+    if state in ("notes", "samples"):
+        await viewed(pilot, state)
+    elif state in ("failed", "lost"):
+        await until(pilot, lambda: app.query_one(Lower).front == "notes")
+    elif state == "out_of_memory":
+        await until(pilot, lambda: app.query_one(Levers).has_focus)
+    await settled(pilot)

@@ -83,3 +83,18 @@ def test_the_end_knows_the_last_step_better_than_the_last_logged_one() -> None:
     record = Record()
     record.add([{"kind": "step", "step": 130, "steps": 132}, {"kind": "end", "state": "done", "step": 132}])
     assert record.step == 132
+
+
+def test_time_between_an_end_and_a_resumption_is_not_lived() -> None:
+    record = Record()
+    record.add(
+        [
+            {"kind": "status", "state": "starting", "time": 100.0},
+            {"kind": "step", "step": 1, "time": 130.0},
+            {"kind": "end", "state": "stopped", "time": 131.0},
+            {"kind": "status", "state": "starting", "time": 5000.0},
+            {"kind": "step", "step": 2, "time": 5010.0},
+            {"kind": "step", "step": 3, "time": 5009.0},
+        ]
+    )
+    assert record.lived_seconds == 41.0 and record.first_time == 100.0

@@ -23,8 +23,11 @@ MARKS = {
 }
 
 
-class Checklist(ModalScreen[bool]):
-    """`add` a check, `finish` with the whole list. `y` starts where nothing blocks; esc goes back."""
+START, QUEUE, BACK = "start", "queue", "back"
+
+
+class Checklist(ModalScreen[str]):
+    """`add` a check, `finish` with the whole list. Answers START, QUEUE or BACK; what is blocked cannot start."""
 
     DEFAULT_CSS = """
     Checklist { align: center middle; }
@@ -36,8 +39,9 @@ class Checklist(ModalScreen[bool]):
     Checklist #verdict { margin-top: 1; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y,enter", "start", "start"),
-        Binding("escape,n", "dismiss(False)", "go back"),
+        Binding("y,enter", "answer('start')", "start"),
+        Binding("w", "answer('queue')", "wait in the queue"),
+        Binding("escape,n", "answer('back')", "go back"),
     ]
 
     def __init__(self, summary: str) -> None:
@@ -70,13 +74,15 @@ class Checklist(ModalScreen[bool]):
         self.checks = list(listed.checks)
         self._show()
 
-    def action_start(self) -> None:
-        if self.listed is None:
+    def action_answer(self, answer: str) -> None:
+        if answer == BACK:
+            self.dismiss(BACK)
+        elif self.listed is None:
             self.notify("still checking", severity="warning")
         elif self.listed.blocking:
             self.notify(f"{self.listed.blocking[0].check} blocks it", severity="warning")
         else:
-            self.dismiss(True)
+            self.dismiss(answer)
 
     def _show(self) -> None:
         if not self.is_mounted:
@@ -90,8 +96,17 @@ class Checklist(ModalScreen[bool]):
             return Content(f"◌ {self.doing}")
         if self.listed.blocking:
             return Content.assemble("It cannot start.  ", ("esc", "bold"), " go back")
-        warned = f"{len(self.listed.warnings)} warnings.  " if self.listed.warnings else ""
-        return Content.assemble(warned, ("y", "bold"), " start    ", ("esc", "bold"), " go back")
+        count = len(self.listed.warnings)
+        warned = f"{count} warning{'s' if count > 1 else ''}.  " if count else ""
+        return Content.assemble(
+            warned,
+            ("y", "bold"),
+            " start    ",
+            ("w", "bold"),
+            " wait in the queue    ",
+            ("esc", "bold"),
+            " go back",
+        )
 
 
 def _parts(check: Check) -> list[tuple[str, str] | str]:

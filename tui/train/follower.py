@@ -10,7 +10,9 @@ from typing import Any
 from textual.message import Message
 from textual.message_pump import MessagePump
 
+from core.runs.cost import price_per_hour
 from core.runs.events import read_events
+from core.runs.folder import Run
 from core.runs.state import RunState, read_state
 
 READ_SECONDS = 0.25
@@ -21,8 +23,12 @@ STATE_SECONDS = 2.0
 class Followed(Message, bubble=False):
     """What is new of a run. The receiver calls `follower.taken()` to get the next one."""
 
-    def __init__(self, folder: Path, events: list[dict[str, Any]], state: RunState | None) -> None:
+    def __init__(
+        self, folder: Path, events: list[dict[str, Any]], state: RunState | None, price: float | None = None
+    ) -> None:
+        """`price` is in dollars an hour, None where it is not known."""
         super().__init__()
+        self.price = price
         self.folder = folder
         self.events = events
         self.state = state
@@ -49,7 +55,7 @@ class Follower:
         self._taken.set()
 
     def _run(self) -> None:
-        offset, next_state = 0, 0.0
+        offset, next_state, price = 0, 0.0, price_per_hour(Run(self.folder))
         while not self._ended:
             events, offset = read_events(self.folder, offset)
             state = None
@@ -61,5 +67,5 @@ class Follower:
                 if self._ended:
                     return
                 self._taken.clear()
-                self._owner.post_message(Followed(self.folder, events, state))
+                self._owner.post_message(Followed(self.folder, events, state, price))
             self._wake.wait(READ_SECONDS)

@@ -15,28 +15,30 @@ from textual.message import Message
 from textual.widgets import Input
 
 from core.errors import TunedeckError
-from core.runs.control import What, request
+from core.memory.fit import Lever
+from core.runs.control import What
 from core.runs.find import find_runs
 from core.runs.folder import Run
+from core.runs.out_of_memory import levers_of
 from core.runs.record import Record
 from core.runs.state import RunState
 from tui.deck import Deck
-from tui.messages import FollowRun, GoTo, JobFailed, JobProgress, JobResult, OpenRun, StartRun
-from tui.panel import Command, Panel
+from tui.messages import FollowRun, JobFailed, JobProgress, JobResult, OpenRun, StartRun
+from tui.panel import Command
 from tui.train import shown
+from tui.train.asking import KILL, Asking
+from tui.train.curves import CurveBoard
 from tui.train.follower import Followed, Follower
+from tui.train.levers import Levers
+from tui.train.lower import LOG, NOTES, Lower
 from tui.train.starter import Starter
+from tui.train.values import figures
 from tui.widgets.bars import Bar, Part
-from tui.widgets.curve import CurveView
 from tui.widgets.figures import Figures
 from tui.widgets.log_view import LogView
 from tui.widgets.text import visible
 
 NO_RUN = " No run here yet. r starts one of the recipe; a checklist comes first."
-QUESTIONS: dict[What, str] = {
-    "stop-and-save": "Stop the run now and save a checkpoint it can be resumed from?",
-    "stop": "Stop the run now WITHOUT saving? What came after its last checkpoint is lost.",
-}
 
 
 class Newest(Message, bubble=False):
@@ -47,62 +49,66 @@ class Newest(Message, bubble=False):
         self.folder = folder
 
 
-class TrainPanel(Panel):
-    """Headline, curve, figures, newest note, log."""
+class Priced(Message, bubble=False):
+    """What would have made a run fit that ran out of memory."""
+
+    def __init__(self, folder: Path, levers: tuple[Lever, ...]) -> None:
+        super().__init__()
+        self.folder = folder
+        self.levers = levers
+
+
+class TrainPanel(Asking):
+    """Headline, curves, figures; below them log, notes, samples and levers."""
 
     HELP = """
     One run, as its folder tells it. Leaving the app or closing the terminal does not touch the run;
     opening the app again finds it.
 
     The curve shows every step as a dot and the smoothed loss as a line; left and right move a cursor,
-    + and - look closer at the newest steps, m takes the next metric.
+    + and - look closer at the newest steps or around the cursor, m takes the next metric. v changes what is
+    below: log, notes (warnings, errors, answers), sample answers, and after a lack of memory the levers.
     """
     SCOPED_CSS = False  # the width class is on the screen above
     DEFAULT_CSS = """
-    TrainPanel #body { height: 13; }
-    TrainPanel CurveView { width: 100%; height: 9; }
-    TrainPanel Figures { height: 4; }
+    TrainPanel #body { height: 14; }
+    TrainPanel Figures { height: 5; }
     TrainPanel #search { display: none; padding: 0 1; background: $panel; }
     TrainPanel #search.open { display: block; }
     .-wide TrainPanel #body, .-widest TrainPanel #body { layout: horizontal; height: 20; }
-    .-wide TrainPanel CurveView, .-widest TrainPanel CurveView { width: 1fr; height: 20; }
+    .-wide TrainPanel CurveBoard, .-widest TrainPanel CurveBoard { width: 1fr; height: 20; }
     .-wide TrainPanel Figures, .-widest TrainPanel Figures { width: 36; height: 20; }
+    .-widest TrainPanel #body, .-widest TrainPanel CurveBoard, .-widest TrainPanel Figures { height: 24; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("v", "view", "next view"),
         Binding("r", "start", "start a run"),
-        Binding("c", "ask('checkpoint')", "checkpoint"),
-        Binding("s", "ask('stop-and-save')", "save and stop"),
-        Binding("t", "chat", "chat with it"),
-        Binding("m", "metric", "next metric"),
-        Binding("x", "ask('stop')", "stop unsaved", show=False),
+        Binding("m", "metric", "next metric", show=False),
         Binding("l", "log_scale", "log scale", show=False),
         Binding("plus,equals_sign", "zoom(2)", "zoom in", show=False),
         Binding("minus", "zoom(0.5)", "zoom out", show=False),
         Binding("right", "cursor(1)", "cursor right", show=False),
         Binding("left", "cursor(-1)", "cursor left", show=False),
+        Binding("shift+right", "cursor(10)", "ten steps right", show=False),
+        Binding("shift+left", "cursor(-10)", "ten steps left", show=False),
         Binding("0", "no_cursor", "cursor off", show=False),
     ]
 
     def __init__(self, deck: Deck) -> None:
         super().__init__(deck)
-        self.run: Run | None = None
-        self.state: RunState | None = None
-        self.record = Record()
-        self.metric = "loss"
-        self.log_scale = False
-        self.zoom = 1.0
-        self.cursor_step: float | None = None
-        self._starter = Starter(self)
+        self.price_per_hour: float | None = None
+        self._starter = Starter(
+            self, said=self._say_starting, started=self.open_run, failed=self._say_not_started
+        )
         self._then_chat = False
         self._follower: Follower | None = None
 
     def compose(self) -> ComposeResult:
         yield Bar(id="headline")
         with Container(id="body"):
-            yield CurveView(id="curve")
+            yield CurveBoard()
             yield Figures(id="figures")
-        yield Bar(id="note")
-        yield LogView(id="log")
+        yield Lower()
         yield Input(placeholder="search the log", id="search", disabled=True, compact=True)
 
     # Which run
@@ -136,7 +142,8 @@ class TrainPanel(Panel):
         """Show this run from its first event on."""
         self._stop_following()
         self.run, self.state, self.record = Run(folder), None, Record()
-        self.zoom, self.cursor_step = 1.0, None
+        self.query_one(CurveBoard).start(self.record)
+        self.query_one(Lower).start(_steps_between_samples(self.run))
         self._follower = Follower(self, folder)
         self.query_one(LogView).open(self.run.log)
         self.focus_main()
@@ -155,18 +162,38 @@ class TrainPanel(Panel):
         self._follower.taken()
         before, saved = self.state, len(self.record.checkpoints)
         self.record.add(message.events)
+        self.price_per_hour = message.price
         self.state = message.state or self.state
         self._draw()
         if len(self.record.checkpoints) != saved:
             self.refresh_bindings()
         if self.state is not None and (before is None or before.state != self.state.state):
             self.refresh_bindings()
-            if before is not None and self.state.ended:
-                self.app.bell()
-                self.say(f"{self.state.id}: {self.state.state.replace('_', ' ')}")
-            if self._then_chat and self.state.state == "done":
-                self._then_chat = False
-                self.action_chat()
+            self._changed(self.state)
+
+    def _changed(self, state: RunState) -> None:
+        """The run is in another state now, or was just opened."""
+        if state.state == "out_of_memory":
+            self._price_levers(state.folder)
+        elif state.state in ("failed", "lost"):
+            self.query_one(Lower).bring(NOTES)
+        if self._then_chat and state.state == "done":
+            self._then_chat = False
+            self.action_chat()
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="levers")
+    def _price_levers(self, folder: Path) -> None:
+        self.post_message(Priced(folder, levers_of(Run(folder))))
+
+    def on_priced(self, message: Priced) -> None:
+        if self.run is None or message.folder != self.run.folder:
+            return
+        lower = self.query_one(Lower)
+        if message.levers:
+            lower.offer(message.levers)
+        else:
+            lower.bring(NOTES)
+        self.refresh_bindings()
 
     # Starting one
 
@@ -191,13 +218,25 @@ class TrainPanel(Panel):
     def on_job_failed(self, message: JobFailed) -> None:
         self._starter.failed(message.job, message.what)
 
-    def say_starting(self, what: str) -> None:
+    def on_levers_chosen(self, message: Levers.Chosen) -> None:
+        message.stop()
+        if self.run is not None and not self.refused("start"):
+            self._starter.again(self.run, message.lever.changes)
+
+    def _say_starting(self, what: str) -> None:
         self.query_one("#headline", Bar).put(0, [Part(f" ◌ starting: {what}")])
 
-    def say_not_started(self, why: str) -> None:
+    def _say_not_started(self, why: str) -> None:
         self.query_one("#headline", Bar).put(0, [Part(NO_RUN, "muted")])
         self.query_one("#note", Bar).put(0, [Part(f" ✗ {visible(why)}", "bad")])
         self.notify(why, severity="error", timeout=20)
+
+    def why_not(self, action: str) -> str:
+        if action == "start":
+            return "a run is being started" if self._starter.busy else ""
+        if action == "view" and self.run is None:
+            return "no run is open"
+        return super().why_not(action)
 
     # Drawing
 
@@ -206,88 +245,33 @@ class TrainPanel(Panel):
             return
         with self.app.batch_update():
             self.query_one("#headline", Bar).put(0, shown.headline(self.state, self.record))
-            self.query_one("#note", Bar).put(0, [shown.newest_note(self.state, self.record)])
-            self.query_one(Figures).tell(shown.figures(self.state, self.record))
-            self._draw_curve()
+            self.query_one(Figures).tell(figures(self.state, self.record, self.price_per_hour))
+            self.query_one(CurveBoard).draw()
+            self.query_one(Lower).tell(self.state, self.record)
 
-    def _draw_curve(self) -> None:
-        newest = max(self.record.step, 1)
-        first = newest - newest / self.zoom if self.zoom > 1 else 0.0
-        plotted = shown.plotted(
-            self.record, self.metric, log_scale=self.log_scale, first=first, cursor=self.cursor_step
-        )
-        self.query_one(CurveView).plot(plotted)
+    def action_view(self) -> None:
+        self.query_one(Lower).next_view()
 
     def action_metric(self) -> None:
-        names = list(shown.METRICS)
-        self.metric = names[(names.index(self.metric) + 1) % len(names)]
-        self._draw_curve()
+        self.query_one(CurveBoard).next_metric()
 
     def action_log_scale(self) -> None:
-        self.log_scale = not self.log_scale
-        self._draw_curve()
+        self.query_one(CurveBoard).switch_log_scale()
 
     def action_zoom(self, factor: float) -> None:
-        self.zoom = min(max(self.zoom * factor, 1.0), 1024.0)
-        self._draw_curve()
+        self.query_one(CurveBoard).zoom_by(factor)
 
-    def action_cursor(self, move: int) -> None:
-        steps = self.record.curves[self.metric].steps
-        self.cursor_step = shown.neighbour(steps, self.cursor_step, move)
-        self._draw_curve()
+    def action_cursor(self, points: int) -> None:
+        self.query_one(CurveBoard).move_cursor(points)
 
     def action_no_cursor(self) -> None:
-        self.cursor_step = None
-        self._draw_curve()
-
-    # Asking the trainer
-
-    def why_not(self, action: str) -> str:
-        if action == "start":
-            if self._starter.busy:
-                return "a run is being started"
-            return "this run is at work; stop it first" if self.state and not self.state.ended else ""
-        if self.run is None or self.state is None:
-            return "" if action in ("metric",) else "no run is open"
-        if action.startswith("ask") and self.state.ended:
-            return f"the run has ended: {self.state.state.replace('_', ' ')}"
-        if action == "chat" and not self._can_chat():
-            return "there is nothing to chat with yet: no checkpoint has been saved"
-        return ""
-
-    def action_ask(self, what: What) -> None:
-        if self.refused(f"ask('{what}')"):
-            return
-        question = QUESTIONS.get(what)
-        if question is None:
-            self._request(what)
-            return
-        from tui.widgets.confirm import Confirm
-
-        self.app.push_screen(Confirm(question, what), lambda yes: self._request(what) if yes else None)
-
-    def _request(self, what: What) -> None:
-        assert self.run is not None
-        try:
-            request(self.run, what)
-        except TunedeckError as error:
-            self.refuse(str(error))
-        else:
-            self.say(f"asked for: {what}; the trainer answers between two steps")
-
-    def action_chat(self) -> None:
-        if self.refused("chat"):
-            return
-        assert self.run is not None
-        self.post_message(GoTo("chat", OpenRun(self.run.folder)))
-
-    def _can_chat(self) -> bool:
-        return bool(self.record.checkpoints) or (self.state is not None and self.state.state == "done")
+        self.query_one(CurveBoard).no_cursor()
 
     # The log
 
     @on(LogView.SearchAsked)
     def _open_search(self) -> None:
+        self.query_one(Lower).bring(LOG)
         field = self.query_one("#search", Input)
         field.disabled = False
         field.add_class("open")
@@ -303,13 +287,25 @@ class TrainPanel(Panel):
         field = self.query_one("#search", Input)
         field.remove_class("open")
         field.disabled = True
-        self.query_one(LogView).focus()
+        self.query_one(Lower).in_front.focus()
 
     def commands(self) -> Iterable[Command]:
         if self.run is None:
             return
-        for what in get_args(What):
+        for what in (*get_args(What), KILL):
             if not self.why_not(f"ask('{what}')"):
                 yield f"run: {what}", f"ask {self.run.id}", partial(self.action_ask, what)
+        if not self.why_not("resume"):
+            yield "run: resume", f"{self.run.id}, from its last checkpoint", self.action_resume
+        yield "view: next view", "log, notes, sample answers, levers", self.action_view
         yield "view: next metric", "loss, learning rate, gradient norm, tokens/s", self.action_metric
         yield "view: log scale", "of the curve", self.action_log_scale
+
+
+def _steps_between_samples(run: Run) -> int:
+    """How often the run answers its fixed prompts; 0 if it does not, or its recipe cannot be read."""
+    try:
+        training = run.read_recipe().training
+    except (TunedeckError, OSError):
+        return 0
+    return training.sample_steps if training.sample_prompts else 0

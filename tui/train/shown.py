@@ -1,29 +1,20 @@
-"""What the Train panel says of a run: words and figures from its record and state. No widgets here."""
+"""What the Train panel says of a run in words: its headline, its notes, its sample answers. No widgets here."""
 
 from __future__ import annotations
 
-import math
-from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from typing import Any
 
 from core.recipe import Recipe
 from core.runs.record import Record
 from core.runs.state import RunState
 from tui.widgets.bars import Part
-from tui.widgets.curve import Plotted
 from tui.widgets.marks import mark, style
-from tui.widgets.numbers import UNKNOWN, count, duration, figure, gib, share
+from tui.widgets.numbers import duration, figure, share
 from tui.widgets.text import cut, visible
 
-Figure = tuple[str, str, str]
-METRICS = {
-    "loss": "loss",
-    "learning_rate": "learning rate",
-    "grad_norm": "gradient norm",
-    "tokens_per_second": "tokens/s",
-}
+Line = tuple[str, str]  # text and style class of a TextView
 BAR_CELLS = 20
-MOST_POINTS = 2000
+MOST_SAMPLES = 100
 
 
 def summary(recipe: Recipe) -> str:
@@ -60,100 +51,71 @@ def progress(part: float, cells: int = BAR_CELLS) -> str:
     return "━" * filled + "╌" * (cells - filled)
 
 
-def figures(state: RunState, record: Record) -> list[Figure]:
-    """The named values beside the curve."""
-    last, loss = record.last, record.curves["loss"]
-    evaluation = record.curves["eval_loss"].last
-    smoothed = loss.smoothed[-1] if loss.smoothed else None
-    allocated, peak = (
-        last.get("allocated_bytes"),
-        last.get("peak_allocated_bytes") or state.peak_allocated_bytes,
-    )
-    planned = record.planned_peak_bytes or state.planned_peak_bytes or 0
-    rows: list[Figure] = [
-        ("loss", figure(loss.last), "bad" if _broken(loss.last) else ""),
-        ("smoothed", figure(smoothed), ""),
-        ("eval", figure(evaluation), ""),
-        ("rate", figure(last.get("learning_rate"), 3), ""),
-        ("grad", figure(last.get("grad_norm"), 3), ""),
-        ("tokens/s", count(last.get("tokens_per_second")), ""),
-        ("epoch", figure(last.get("epoch"), 3), ""),
-        ("tokens", count(last.get("tokens")), ""),
-    ]
-    if allocated is not None or peak is not None:
-        rows.append(("memory", gib(allocated), ""))
-        over = bool(planned and peak and peak > planned)
-        rows.append(("peak", f"{gib(peak)}{' > plan!' if over else ''}", "bad" if over else ""))
-    else:
-        rows.append(("host peak", gib(last.get("peak_rss_bytes") or state.peak_rss_bytes), ""))
-    if planned:
-        rows.append(("planned", gib(planned), ""))
-    saved = record.checkpoints[-1].get("step") if record.checkpoints else state.checkpoint_step
-    rows.append(("saved", f"step {saved}" if saved is not None else UNKNOWN, ""))
-    rows.append(("time", duration(state.seconds), ""))
-    return rows
-
-
 def newest_note(state: RunState, record: Record) -> Part:
     """The one line that matters now: why it ended, else the newest warning."""
     if state.what:
         fix = f"; {state.fix}" if state.fix else ""
         return Part(f" {visible(state.what)}{visible(fix)}", style(state.state))
     for event in reversed(record.notes):
-        if event["kind"] == "error":
-            return Part(f" ✗ {visible(str(event.get('what', '')))}", "bad")
-        if event["kind"] == "warning":
-            return Part(f" ! {visible(str(event.get('what', '')))}", "key")
-        if event["kind"] == "control" and event.get("done"):
-            return Part(f" ✓ {visible(str(event.get('request', '')))}: done", "good")
+        text, kind = note(event)
+        if text:
+            return Part(f" {visible(text)}", {"error": "bad", "warning": "key"}.get(kind, "good"))
     return Part("")
 
 
-def plotted(record: Record, metric: str, *, log_scale: bool, first: float, cursor: float | None) -> Plotted:
-    """The curve of one metric; the loss with its smoothed line and the evaluations."""
-    curve = record.curves[metric]
-    name = METRICS[metric]
-    if metric == "loss":
-        points, line = thinned(curve.steps, curve.values), thinned(curve.steps, curve.smoothed)
-        evals = record.curves["eval_loss"]
-        marks = list(zip(evals.steps, evals.values, strict=True))
-        title = f"{name}: · each step  ━ smoothed" + ("  ◆ eval" if marks else "")
-    else:
-        points, line, marks, title = [], thinned(curve.steps, curve.values), [], name
-    if log_scale:
-        title += "  (log)"
-    if cursor is not None:
-        title = f"step {cursor:.0f}: {name} {figure(value_at(curve.steps, curve.values, cursor))}"
-    return Plotted(title, points, line, marks, float(record.steps), log_scale, first, cursor)
+def note(event: dict[str, Any]) -> tuple[str, str]:
+    """A warning, an error or an answered request in words, and its kind; empty for others."""
+    kind = str(event["kind"])
+    if kind == "error":
+        return f"✗ {event.get('what', '')}", kind
+    if kind == "warning":
+        return f"! {event.get('what', '')}", kind
+    if kind == "control":
+        done = "done" if event.get("done") else "the run ended before it"
+        return f"{'✓' if event.get('done') else '–'} {event.get('request', '')}: {done}", kind
+    return "", kind
 
 
-def thinned(steps: Sequence[float], values: Sequence[float]) -> list[tuple[float, float]]:
-    """The points, or of very many the lowest and the highest of each stretch: no spike is lost."""
-    size = len(values)
-    if size <= MOST_POINTS:
-        return list(zip(steps, values, strict=True))
-    stretch = -(-2 * size // MOST_POINTS)
-    points = []
-    for start in range(0, size, stretch):
-        part = values[start : start + stretch]
-        points += [(steps[start], min(part)), (steps[start], max(part))]
-    return points
+def note_lines(state: RunState, record: Record) -> list[Line]:
+    """Why it ended and what to do, then everything the run has told, newest first, with its time in the run."""
+    lines: list[Line] = []
+    if state.what:
+        lines.append((f"{mark(state.state)}: {state.what}", "bad" if style(state.state) == "bad" else ""))
+        lines += [(f"  {state.fix}", "")] if state.fix else []
+        lines.append(("", ""))
+    for event in reversed(record.notes):
+        text, kind = note(event)
+        if not text:
+            continue
+        at = duration(event.get("time", 0.0) - record.first_time)
+        rule = f"{event['rule']}, " if event.get("rule") else ""
+        lines.append((text, {"error": "bad", "warning": "warn"}.get(kind, "good")))
+        lines.append((f"  {rule}{at} after the start{_rows(event)}", "muted"))
+        lines += [(f"  {event['fix']}", "")] if event.get("fix") else []
+    return lines or [("no rule of the watch has spoken, and nothing was asked of the run", "muted")]
 
 
-def value_at(steps: Sequence[float], values: Sequence[float], step: float) -> float | None:
-    """The value of the newest point at or before a step."""
-    index = bisect_right(steps, step)
-    return values[index - 1] if index else None
+def _rows(event: dict[str, Any]) -> str:
+    rows = event.get("rows") or []
+    named = ", ".join(str(row) for row in rows[:8])
+    return f"; rows {named}{' …' if len(rows) > 8 else ''}" if rows else ""
 
 
-def neighbour(steps: Sequence[float], at: float | None, move: int) -> float | None:
-    """The step `move` points away from `at`, for the cursor; it starts at the newest point."""
-    if not steps:
-        return None
-    if at is None:
-        return steps[-1]
-    return steps[min(max(bisect_left(steps, at) + move, 0), len(steps) - 1)]
-
-
-def _broken(value: float | None) -> bool:
-    return value is not None and not math.isfinite(value)
+def sample_lines(record: Record, steps_between: int) -> list[Line]:
+    """The answers to the recipe's fixed prompts, newest first."""
+    if not record.samples:
+        if steps_between:
+            return [(f"the first answers come at step {steps_between}", "muted")]
+        return [
+            ("this run writes no sample answers", "muted"),
+            ("training.sample_prompts and training.sample_steps of a recipe ask for them", "muted"),
+        ]
+    lines: list[Line] = []
+    before = None
+    for event in list(reversed(record.samples))[:MOST_SAMPLES]:
+        if event.get("step") != before:
+            before = event.get("step")
+            lines.append((f"step {before}", "heading"))
+        lines.append((f"› {event.get('prompt', '')}", "muted"))
+        lines.append((f"  {event.get('answer', '')}", ""))
+    return lines

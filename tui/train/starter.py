@@ -5,24 +5,33 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from core.recipe import Recipe
+from core.runs.folder import Run
 from core.runs.preflight import Preflight
 from core.runs.surroundings import Check
-from tui.train.checklist import Checklist
+from tui.panel import Panel
+from tui.train.checklist import QUEUE, START, Checklist
 from tui.train.shown import summary
-
-if TYPE_CHECKING:
-    from tui.train.panel import TrainPanel
 
 
 class Starter:
-    """One start at a time; the panel hands on the messages of its jobs."""
+    """One start at a time; the panel hands on the messages of its jobs and is told what came of them."""
 
-    def __init__(self, panel: TrainPanel) -> None:
+    def __init__(
+        self,
+        panel: Panel,
+        *,
+        said: Callable[[str], None],
+        started: Callable[[Path], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        """`said` takes what is being done, `started` the folder of the run, `failed` why there is none."""
         self.panel = panel
+        self._said, self._started, self._failed = said, started, failed
         self._checking = 0  # numbers of the open jobs
         self._launching = 0
         self._screen: Checklist | None = None
@@ -47,10 +56,15 @@ class Starter:
 
     def launch(self, recipe: Recipe) -> None:
         """Prepare, price and launch; the trainer is a process of its own from the first moment."""
-        self._launching = self.panel.submit(
-            "core.runs.start:start", workspace=self.panel.deck.workspace, recipe=recipe
-        )
-        self.panel.say_starting("preparing the rows")
+        self._launch("core.runs.start:start", recipe=recipe)
+
+    def again(self, run: Run, changes: dict[str, Any]) -> None:
+        """Launch a new run like an old one, with keys of its recipe changed."""
+        self._launch("core.runs.out_of_memory:again_with", run=run, changes=changes)
+
+    def _launch(self, function: str, **arguments: Any) -> None:
+        self._launching = self.panel.submit(function, workspace=self.panel.deck.workspace, **arguments)
+        self._said("preparing the rows")
 
     def progress(self, job: int, value: Any) -> None:
         if job == self._checking and self._screen is not None:
@@ -59,7 +73,7 @@ class Starter:
             else:
                 self._screen.busy_with(f"preparing the rows: {value.done} of {value.total}")
         elif job == self._launching:
-            self.panel.say_starting(f"preparing the rows: {value.done} of {value.total}")
+            self._said(f"preparing the rows: {value.done} of {value.total}")
 
     def result(self, job: int, value: Any) -> None:
         if job == self._checking:
@@ -69,7 +83,7 @@ class Starter:
         elif job == self._launching:
             self._launching = 0
             self._forget_rows()
-            self.panel.open_run(value.folder)
+            self._started(value.folder)
 
     def failed(self, job: int, what: str) -> None:
         if job == self._checking and self._screen is not None:
@@ -78,15 +92,17 @@ class Starter:
         elif job == self._launching:
             self._launching = 0
             self._forget_rows()
-            self.panel.say_not_started(what)
+            self._failed(what)
 
-    def _decided(self, yes: bool | None) -> None:
+    def _decided(self, answer: str | None) -> None:
         self._screen = None
         if self._checking:
             self._checking = 0
             self.panel.cancel_jobs()
-        if yes:
+        if answer == START:
             self.launch(self._recipe)
+        elif answer == QUEUE:
+            self._launch("core.runs.queue:enqueue", recipe=self._recipe)
         else:
             self._forget_rows()
 

@@ -17,7 +17,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.widgets.numbers import figure
+from tui.widgets.numbers import count, figure
 from tui.widgets.text import cut
 
 AXIS_CELLS = 9
@@ -32,6 +32,8 @@ Points = Sequence[tuple[float, float]]
 class Plotted:
     """What to draw. `length` is the last step of the axis; 0 takes the last point's.
 
+    Only steps from `first` to `last` are drawn; 0 as `last` means all of them.
+
     `named` are further lines, each with the letter that stands at its end.
     """
 
@@ -44,6 +46,7 @@ class Plotted:
     first: float = 0
     cursor: float | None = None
     named: tuple[tuple[str, Points], ...] = ()
+    last: float = 0
 
     @property
     def all_points(self) -> list[tuple[float, float]]:
@@ -161,14 +164,14 @@ class CurveView(Widget):
 
     def _in_view(self) -> Plotted:
         shown = self.plotted
-        if not shown.first:
+        if not shown.first and not shown.last:
             return shown
-        return replace(
-            shown,
-            points=[point for point in shown.points if point[0] >= shown.first],
-            line=[point for point in shown.line if point[0] >= shown.first],
-            marks=[point for point in shown.marks if point[0] >= shown.first],
+        last = shown.last or math.inf
+        points, line, marks = (
+            [point for point in some if shown.first <= point[0] <= last]
+            for some in (shown.points, shown.line, shown.marks)
         )
+        return replace(shown, points=points, line=line, marks=marks)
 
     def _drawable(self, value: float) -> bool:
         return math.isfinite(value) and (value > 0 or not self.plotted.log_scale)
@@ -191,7 +194,7 @@ class CurveView(Widget):
         middle = 10 ** ((self._y(low) + self._y(high)) / 2) if self.plotted.log_scale else (low + high) / 2
         plot_rows = height - 2
         for y, value in ((1, high), (1 + (plot_rows - 1) // 2, middle), (plot_rows, low)):
-            _write(rows[y], 0, figure(value, 3).rjust(AXIS_CELLS - 2), "axis")
+            _write(rows[y], 0, _axis_value(value).rjust(AXIS_CELLS - 2), "axis")
         for y in range(1, plot_rows + 1):
             rows[y][AXIS_CELLS - 1] = ("┤" if rows[y][0][1] else "│", "axis")
         left, right = f"{first:.0f}", f"{last:.0f}"
@@ -199,6 +202,10 @@ class CurveView(Widget):
         _write(
             rows[-1], max(width - len(right) - 5, AXIS_CELLS), f"step {right}"[-(len(right) + 5) :], "axis"
         )
+
+
+def _axis_value(value: float) -> str:
+    return count(value) if 1000 <= abs(value) < 1e12 else figure(value, 3)
 
 
 def round_range(low: float, high: float, *, log_scale: bool = False) -> tuple[float, float]:

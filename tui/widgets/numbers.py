@@ -65,3 +65,10 @@ def share(part: Any, whole: Any) -> str:
     if not _is_number(part) or not _is_number(whole) or not whole:
         return UNKNOWN
     return f"{100 * part / whole:.0f}%"
+
+
+def dollars(value: Any) -> str:
+    """`$0.42`, `$17.30`, `$1,204`."""
+    if not _is_number(value) or not math.isfinite(value):
+        return UNKNOWN
+    return f"${value:,.2f}" if abs(value) < 1000 else f"${value:,.0f}"
