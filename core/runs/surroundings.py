@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +15,7 @@ from core.memory.setting import Lengths
 from core.models.architecture import Architecture
 from core.models.targets import trainable_parameters
 from core.recipe import ADAPTER_METHODS, Recipe
-from core.runs.chat_workers import chat_workers
+from core.runs.chat_workers import ChatProcess, chat_workers, close
 from core.runs.distributed import runs_on_cpu
 from core.runs.find import living_runs
 from core.runs.folder import Run
@@ -127,10 +127,22 @@ def disk_checks(workspace: Workspace, recipe: Recipe, architecture: Architecture
     yield Check("disk", "ok", evidence) if kept * size < free else Check("disk", "fail", evidence, fix)
 
 
+def close_chats(recipe: Recipe, progress: Callable[[Any], None] | None = None) -> int:
+    """Close the chats that `device_checks` names for this recipe; how many were asked to end.
+
+    Like the checks it is meant for a child of the app: on a CPU only chats of the same app count.
+    """
+    return sum(close(chat) for chat in _chats_beside(recipe))
+
+
+def _chats_beside(recipe: Recipe) -> tuple[ChatProcess, ...]:
+    return chat_workers(on_gpu=not runs_on_cpu(recipe, read_devices(slow=False, processes=False)))
+
+
 def device_checks(workspace: Workspace, recipe: Recipe, run_id: str = "") -> Iterator[Check]:
     """No other run of ours, and no chat of ours, on the same devices. `run_id` is the run itself."""
     others = [state for state in living_runs(workspace) if state.id != run_id]
-    chats = chat_workers(on_gpu=not runs_on_cpu(recipe, read_devices(slow=False, processes=False)))
+    chats = _chats_beside(recipe)
     if others:
         names = ", ".join(state.id for state in others)
         fix = "both will be slower and share the memory; or queue it"

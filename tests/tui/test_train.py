@@ -241,13 +241,30 @@ CHECKS = (
 )
 
 
+async def test_the_chat_that_holds_a_model_can_be_closed_from_the_checklist(make_app) -> None:
+    closed = []
+    chat = Check("chat", "warn", "a chat of tunedeck holds a model too (process 7)", "close the chat")
+    app = make_app(start="train")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        screen = Checklist("Start a run?", lambda: closed.append(True))
+        await app.push_screen(screen)
+        screen.finish(Preflight(CHECKS[:2]))
+        await pilot.press("k")
+        assert not closed and toasts(app) == ["no chat holds a model beside this run"]
+        screen.finish(Preflight((*CHECKS[:2], chat)))
+        await pilot.press("k")
+        assert closed and screen.listed is None and screen.doing == "closing the chat"
+
+
 @pytest.mark.parametrize("state", ["checking", "warned", "blocked"])
 def test_pictures_of_the_checklist(snap_compare, make_app, size, state: str) -> None:
     app = make_app(start="train")
 
     async def before(pilot) -> None:
         await until(pilot, lambda: headline(app) and in_header(app, "GPU 0"))
-        screen = Checklist("Start a run? demo on yoda.jsonl\nlora, 3 epochs, batch 16, rate 2.00e-4")
+        screen = Checklist(
+            "Start a run? demo on yoda.jsonl\nlora, 3 epochs, batch 16, rate 2.00e-4", lambda: None
+        )
         await app.push_screen(screen)
         if state == "checking":
             screen.add(CHECKS[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -41,11 +42,14 @@ class Checklist(ModalScreen[str]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y,enter", "answer('start')", "start"),
         Binding("w", "answer('queue')", "wait in the queue"),
+        Binding("k", "close_chat", "close the chat"),
         Binding("escape,n", "answer('back')", "go back"),
     ]
 
-    def __init__(self, summary: str) -> None:
+    def __init__(self, summary: str, close_chat: Callable[[], None]) -> None:
+        """`close_chat` ends the chat that holds a model too, and checks anew."""
         super().__init__()
+        self._close_chat = close_chat
         self.summary = summary
         self.checks: list[Check] = []
         self.listed: Preflight | None = None
@@ -83,6 +87,18 @@ class Checklist(ModalScreen[str]):
             self.notify(f"{self.listed.blocking[0].check} blocks it", severity="warning")
         else:
             self.dismiss(answer)
+
+    @property
+    def chat_is_open(self) -> bool:
+        return self.listed is not None and any(check.check == "chat" for check in self.listed.warnings)
+
+    def action_close_chat(self) -> None:
+        if not self.chat_is_open:
+            self.notify("no chat holds a model beside this run", severity="warning")
+            return
+        self.checks, self.listed, self.doing = [], None, "closing the chat"
+        self._show()
+        self._close_chat()
 
     def _show(self) -> None:
         if not self.is_mounted:

@@ -34,6 +34,7 @@ class Starter:
         self._said, self._started, self._failed = said, started, failed
         self._checking = 0  # numbers of the open jobs
         self._launching = 0
+        self._closing = 0
         self._screen: Checklist | None = None
         self._rows: Path | None = None  # prepared by the checklist; the run takes them from the cache
         self._recipe = panel.deck.recipe
@@ -48,11 +49,21 @@ class Starter:
         workspace.runs.mkdir(parents=True, exist_ok=True)
         self._rows = Path(tempfile.mkdtemp(prefix=".preflight-", dir=workspace.runs))
         self._recipe = recipe
-        self._screen = Checklist(summary(recipe))
+        self._screen = Checklist(summary(recipe), self._close_chat)
         self.panel.app.push_screen(self._screen, self._decided)
+        self._check()
+
+    def _check(self) -> None:
+        assert self._rows is not None
         self._checking = self.panel.submit(
-            "core.runs.preflight:preflight", workspace=workspace, recipe=recipe, out=self._rows / "data"
+            "core.runs.preflight:preflight",
+            workspace=self.panel.deck.workspace,
+            recipe=self._recipe,
+            out=self._rows / "data",
         )
+
+    def _close_chat(self) -> None:
+        self._closing = self.panel.submit("core.runs.surroundings:close_chats", recipe=self._recipe)
 
     def launch(self, recipe: Recipe) -> None:
         """Prepare, price and launch; the trainer is a process of its own from the first moment."""
@@ -80,14 +91,17 @@ class Starter:
             self._checking = 0
             if self._screen is not None and isinstance(value, Preflight):
                 self._screen.finish(value)
+        elif job == self._closing and self._screen is not None:
+            self._closing = 0
+            self._check()
         elif job == self._launching:
             self._launching = 0
             self._forget_rows()
             self._started(value.folder)
 
     def failed(self, job: int, what: str) -> None:
-        if job == self._checking and self._screen is not None:
-            self._checking = 0
+        if job in (self._checking, self._closing) and self._screen is not None:
+            self._checking = self._closing = 0
             self._screen.finish(Preflight((*self._screen.checks, Check("checklist", "fail", what))))
         elif job == self._launching:
             self._launching = 0
@@ -96,8 +110,8 @@ class Starter:
 
     def _decided(self, answer: str | None) -> None:
         self._screen = None
-        if self._checking:
-            self._checking = 0
+        if self._checking or self._closing:
+            self._checking = self._closing = 0
             self.panel.cancel_jobs()
         if answer == START:
             self.launch(self._recipe)
