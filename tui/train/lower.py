@@ -55,24 +55,27 @@ class Lower(Container):
     SCOPED_CSS = False
 
     def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+        super().__init__(id=id, classes="-together")
         self.front = LOG
+        self._tabs, self._levers = Tabs(id="tabs"), Levers(id=LEVERS)
         self.steps_between_samples = 0
         self._told: dict[str, object] = {}  # what each text was made of, to leave it alone while that stays
         self._counts = (0, 0)  # notes and samples
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="line"):
-            yield Tabs(id="tabs")
+            yield self._tabs
             yield Bar(id="note")
         with Horizontal(id="views"):
-            yield LogView(id=LOG)
+            log = LogView(id=LOG)
+            log.add_class("front")
+            yield log
             yield TextView(id=NOTES)
             yield TextView(id=SAMPLES)
-            yield Levers(id=LEVERS)
+            yield self._levers
 
     def on_mount(self) -> None:
-        self.bring(LOG)
+        self._show_tabs()
 
     @property
     def in_front(self) -> Widget:
@@ -80,13 +83,13 @@ class Lower(Container):
 
     @property
     def offered(self) -> bool:
-        return bool(self.query_one(Levers).levers)
+        return bool(self._levers.levers)
 
     def start(self, steps_between_samples: int) -> None:
         """Another run."""
         self.steps_between_samples = steps_between_samples
         self._told = {}
-        self.query_one(Levers).offer(())
+        self._levers.offer(())
         self.bring(LOG)
 
     def tell(self, state: RunState, record: Record) -> None:
@@ -99,7 +102,7 @@ class Lower(Container):
         self._show_tabs()
 
     def offer(self, levers: Sequence[Lever]) -> None:
-        self.query_one(Levers).offer(levers)
+        self._levers.offer(levers)
         if levers:
             self.bring(LEVERS)
 
@@ -134,7 +137,7 @@ class Lower(Container):
     def _show_tabs(self) -> None:
         notes, samples = self._counts
         words = {LOG: "log", NOTES: f"notes {notes}", SAMPLES: f"samples {samples}", LEVERS: LEVERS}
-        self.query_one(Tabs).put(
+        self._tabs.put(
             0,
             [
                 Part(f" {words[name]} ", "current" if name == self.front else "", f"bring('{name}')")
