@@ -58,6 +58,13 @@ class Lower(Container):
         super().__init__(id=id, classes="-together")
         self.front = LOG
         self._tabs, self._levers = Tabs(id="tabs"), Levers(id=LEVERS)
+        self._views: dict[str, Widget] = {
+            LOG: LogView(id=LOG),
+            NOTES: TextView(id=NOTES),
+            SAMPLES: TextView(id=SAMPLES),
+            LEVERS: self._levers,
+        }
+        self._views[LOG].add_class("front")
         self.steps_between_samples = 0
         self._told: dict[str, object] = {}  # what each text was made of, to leave it alone while that stays
         self._counts = (0, 0)  # notes and samples
@@ -67,19 +74,14 @@ class Lower(Container):
             yield self._tabs
             yield Bar(id="note")
         with Horizontal(id="views"):
-            log = LogView(id=LOG)
-            log.add_class("front")
-            yield log
-            yield TextView(id=NOTES)
-            yield TextView(id=SAMPLES)
-            yield self._levers
+            yield from self._views.values()
 
     def on_mount(self) -> None:
         self._show_tabs()
 
     @property
     def in_front(self) -> Widget:
-        return self.query_one(f"#{self.front}")
+        return self._views[self.front]
 
     @property
     def offered(self) -> bool:
@@ -114,8 +116,8 @@ class Lower(Container):
         """Bring one view to the front and focus it."""
         self.front = name
         moves_focus = self.has_focus_within
-        for view in self.query("#views > *"):
-            view.set_class(view.id == name, "front")
+        for known, view in self._views.items():
+            view.set_class(known == name, "front")
         self.set_class(name != LEVERS, "-together")
         self._show_tabs()
         if moves_focus:
