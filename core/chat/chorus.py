@@ -51,6 +51,16 @@ class Chorus:
             return None
         return self._worker(0).loaded
 
+    def waiting_for(self, number: int) -> list[str]:
+        """The columns that cannot answer because this request failed: the loading of their model or adapter."""
+        place, inner = number % MOST_PROCESSES, number // MOST_PROCESSES
+        refused = next((worker.refused for at, worker in self._living() if at == place), {})
+        return [
+            name
+            for name, (at, voice) in self._asked.items()
+            if at == place and (inner == LOAD or voice in refused)
+        ]
+
     @property
     def busy(self) -> bool:
         return any(worker.busy for _, worker in self._living())

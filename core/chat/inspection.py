@@ -38,4 +38,7 @@ def inspection(loaded: LoadedModel, request: Inspect) -> Inspection:
                         ),
                     )
                 )
-    return Inspection(request.number, tuple((id, tokenizer.decode([id])) for id in prompt), tuple(chances))
+    marked = {id for id, token in tokenizer.added_tokens_decoder.items() if token.special}
+    special = (marked | set(tokenizer.all_special_ids)) & set(prompt + answer)
+    asked = tuple((id, tokenizer.decode([id])) for id in prompt)
+    return Inspection(request.number, asked, tuple(chances), tuple(sorted(special)))

@@ -174,6 +174,7 @@ class Inspection:
     number: int
     prompt: tuple[tuple[int, str], ...]  # id and text of every prompt token
     answer: tuple[TokenChance, ...]
+    special_ids: tuple[int, ...] = ()  # those of its tokens that are control tokens, not text
 
 
 @dataclass(frozen=True, slots=True)

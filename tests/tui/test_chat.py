@@ -1,214 +1,336 @@
-"""The Chat panel with the real worker on the embedded model."""
+"""Pictures of the Chat panel in every state, with voices that say nothing by themselves."""
 
 from __future__ import annotations
 
-import json
-import os
-import signal
 from pathlib import Path
 
 import pytest
 
-from core.chat.held_prompts import HeldPrompt, held_prompts
-from core.chat.messages import Answer, Done, Failure, Inspection, Piece, Proof, Started, TokenChance
-from core.chat.sampling import Decoding
-from core.errors import MissingError
-from core.recipe import Recipe, recipe_text, with_changes
-from core.workspace import Workspace, state_folder
-from tests.tui.runs import make_run
-from tests.tui.test_shell import settled, toasts, until
-from tui.chat.inspect import InspectScreen, surprise
+from core.chat.held_prompts import HeldPrompt
+from core.chat.messages import Failure, Started
+from core.chat.sampling import Sampling
+from core.runs.state import RunState
+from core.workspace import state_folder
+from tests.tui.chats import GREEDY, INSIDE, Silent, say, voices
+from tests.tui.test_shell import settled, until
+from tui.chat.columns import ColumnsScreen
+from tui.chat.files import LoadScreen, SaveScreen
+from tui.chat.inspect import AnswerTokens, InspectScreen
 from tui.chat.pick import PickPrompt
-from tui.chat.prompt import Prompt
-from tui.chat.session import Said, Session, Turn
-from tui.chat.transcript import Transcript, blocks
+from tui.chat.settings import SamplingScreen
+from tui.chat.stage import Stage
+from tui.chat.talk import Talk
+from tui.chat.transcript import Transcript
+from tui.chat.write import WriteScreen
 from tui.clipboard import copy, osc52, through_tmux
-from tui.widgets.bars import Bar, Footer
 from tui.widgets.rows import RowList
 from tui.widgets.text import wrap
 
-GREEDY = Decoding(True, 1.0, 1.0, 0, 0.0, 1.0, 512)
+CAT = "Say: The cat sees the dog."
+SIZES = [(80, 24), (120, 40), (200, 50)]
+PROMPTS = [HeldPrompt(n, f"Say: The cat sees {n} dogs.", f"{n} dogs, the cat sees.") for n in range(40)]
+ANSWER = "# Steps\n\n1. **Chop** the `onion`\n2. Look at [this](http://example.org)\n\n<b>done</b>"
 
 
-def an_answer(who: str, text: str, *, on: bool) -> Answer:
-    proof = Proof("default", on, "47bd6b9512345678" if on else "24a5186712345678")
-    ids = tuple(range(8))
-    return Answer(who, text, (1, 2, 3), ids, "eos", "<|im_end|>", 0.12, 0.3, 41.5, 0, 0, None, proof)
+def side_by_side(talk: Talk, both: Silent) -> None:
+    talk.ask(CAT, expected="The dog, the cat sees.")
+    say(talk, both)
 
 
-def a_session(*, streaming: bool = False) -> Session:
-    session = Session(turns=[Turn("Say: The cat sees the dog.", expected="The dog, the cat sees.")])
-    said = session.turns[0].said
-    said["base"] = Said(
-        "base", 1, "The cat sees the dog.", None, an_answer("base", "The cat sees the dog.", on=False)
+def streaming(talk: Talk, both: Silent) -> None:
+    talk.ask(CAT)
+    say(talk, both, streaming=("tuned",))
+
+
+def branches(talk: Talk, both: Silent) -> None:
+    talk.set_system("Answer as Yoda.", on=True)
+    side_by_side(talk, both)
+    talk.ask("And the bird?")
+    say(talk, both)
+    talk.branch_off(talk.branch[0], "Say: The dog sleeps.")
+    say(talk, both)
+    say(talk, both)
+    talk.point(-1)
+
+
+def failed(talk: Talk, both: Silent) -> None:
+    side_by_side(talk, both)
+    talk.ask("Say: It rains.")
+    say(talk, both, streaming=("tuned",))
+    lost = "the chat process ended (out of memory or killed from outside); the conversation is kept, ask again to start it anew"
+    talk.take(Failure(talk.said[2, "tuned"].number, lost, fatal=True))
+
+
+def corrected(talk: Talk, both: Silent) -> None:
+    side_by_side(talk, both)
+    talk.correct(talk.branch[0], "tuned", "The dog, the cat sees. Hmm.")
+
+
+def in_markdown(talk: Talk, both: Silent) -> None:
+    side_by_side(talk, both)
+    talk.correct(talk.branch[0], "base", ANSWER)
+    talk.correct(talk.branch[0], "tuned", ANSWER)
+
+
+def warned(talk: Talk, both: Silent) -> None:
+    side_by_side(talk, both)
+    said = talk.said[1, "tuned"]
+    said.started = Started(
+        1, "tuned", (1,), "x", GREEDY, ("the prompt is not what the training put before an answer",)
     )
-    said["tuned"] = Said("tuned", 2, "The dog, the")
-    if not streaming:
-        said["tuned"].text = "The dog, the cat sees."
-        said["tuned"].answer = an_answer("tuned", "The dog, the cat sees.", on=True)
-    return session
 
 
-def test_each_voice_has_its_own_history() -> None:
-    session = a_session()
-    session.system = "Be brief."
-    session.turns.append(Turn("Again."))
-    system = {"role": "system", "content": "Be brief."}
-    asked = {"role": "user", "content": "Say: The cat sees the dog."}
-    again = {"role": "user", "content": "Again."}
-    assert session.history("base") == [
-        system, asked, {"role": "assistant", "content": "The cat sees the dog."}, again
-    ]  # fmt: skip
-    assert session.history("tuned")[2]["content"] == "The dog, the cat sees."
-    assert session.history("tuned", session.turns[0]) == [system, asked]
+STATES = {
+    "loading": lambda talk, both: None,
+    "ready": lambda talk, both: None,
+    "base-alone": side_by_side,
+    "streaming": streaming,
+    "side-by-side": side_by_side,
+    "three-columns": side_by_side,
+    "branches": branches,
+    "corrected": corrected,
+    "markdown": in_markdown,
+    "warned": warned,
+    "failed": failed,
+    "no-model": lambda talk, both: None,
+}  # fmt: skip
+NAMES = {"base-alone": ("base",), "three-columns": ("base", "tuned", "checkpoint-80")}
 
 
-def test_messages_go_to_their_answer_and_old_ones_nowhere() -> None:
-    session = Session(turns=[Turn("Hi", said={"base": Said("base", 7)})])
-    said = session.turns[0].said["base"]
-    assert session.take(Started(7, "base", (1,), "x", GREEDY, ("no template",))) is said
-    session.take(Piece(7, "He", (1,)))
-    session.take(Piece(7, "llo", (2,)))
-    assert said.text == "Hello" and not said.ended
-    session.take(Done(7, an_answer("base", "Hello", on=False)))
-    assert said.ended
-    assert session.take(Piece(7, "late", (3,))) is None and said.text == "Hello"
-    assert session.take(Failure(9, "gone")) is None
+@pytest.fixture
+def open_chat(make_app, monkeypatch: pytest.MonkeyPatch):
+    """`open_chat(state)`: the app with that conversation, and the coroutine that brings it there."""
+
+    def opened(state: str):
+        monkeypatch.setattr("tui.chat.cast.Chorus", lambda subject: voices(*NAMES.get(state, ())))
+        app = make_app(start="chat")
+        if state == "no-model":
+            app.deck.change({"model.source": "nobody/nothing"})
+
+        async def arrive(pilot) -> None:
+            await until(pilot, lambda: app.panel and (app.panel.voices or app.panel.problem))
+            panel = app.panel
+            if panel.voices is not None:
+                await until(pilot, lambda: len(app.query(Transcript)) == len(panel.voices.names))
+                panel.voices.is_loaded = state != "loading"
+                STATES[state](panel.talk, panel.voices)
+                panel.stage.markdown = state == "markdown"
+                panel.draw()
+            await settled(pilot)
+
+        return app, arrive
+
+    return opened
 
 
-def test_what_a_model_says_is_shown_never_obeyed() -> None:
-    session = Session(turns=[Turn("\x1b[2J", said={"base": Said("base", 1, "[red]\x1b[31m\u202ex\ny")})])
-    assert [block.text for block in blocks(session, "base")] == ["› ␛[2J", "[red]␛[31m‹202E›x\ny▌", ""]
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("size", SIZES[:2], ids=["80x24", "120x40"])
+def test_pictures(snap_compare, open_chat, size, state: str) -> None:
+    app, arrive = open_chat(state)
+    assert snap_compare(app, terminal_size=size, run_before=arrive)
 
 
-@pytest.mark.parametrize(
-    ("text", "lines"),
-    [
-        ("the cat sees", ["the cat", "sees"]),
-        ("abcdefghijkl", ["abcdefgh", "ijkl"]),
-        ("a\n\nb", ["a", "", "b"]),
-        ("漢字漢字漢", ["漢字漢字", "漢"]),
-        ("", [""]),
-    ],
-)
-def test_wrapping_counts_cells(text: str, lines: list[str]) -> None:
-    assert wrap(text, 8) == lines
+def test_wide_picture(snap_compare, open_chat) -> None:
+    app, arrive = open_chat("three-columns")
+    assert snap_compare(app, terminal_size=(200, 50), run_before=arrive)
 
 
-async def test_the_embedded_model_answers_and_proves_itself(tmp_path: Path, make_app) -> None:
-    app = make_app(start="chat")
-    async with app.run_test(size=(80, 24), notifications=True) as pilot:
-        await until(pilot, lambda: app.panel and app.panel.voices and app.panel.voices.loaded, seconds=90)
-        assert app.panel.voices.names == ["base"]
-        await pilot.press(*"Say: The cat sees the dog.", "enter")
-        assert app.query_one(Prompt).text == ""
-        said = app.panel.session.turns[0].said
-        await until(pilot, lambda: said.get("base") and said["base"].ended, seconds=60)
-        assert said["base"].text == "The cat sees the dog."
-        assert "no adapter · logits" in app.query_one(Transcript)._heading()[0]
-        # Killed in mid-conversation: what was said stays, the next prompt starts a fresh worker.
-        os.kill(app.panel.voices.pids[0], signal.SIGKILL)
-        await pilot.press(*"Say: The dog runs.", "enter")
-        await until(
-            pilot, lambda: len(app.panel.session.turns) == 2 or app.query_one(Prompt).text, seconds=60
-        )
-        assert app.panel.session.turns[0].said["base"].text == "The cat sees the dog."
-        await until(pilot, lambda: app.panel._idle, seconds=90)
-        if app.query_one(Prompt).text:
-            await pilot.press("enter")
-        elif app.panel.session.turns[1].said["base"].failure:
-            await pilot.press("escape", "r")
-        turn = app.panel.session.turns[1]
-        await until(pilot, lambda: turn.said.get("base") and turn.said["base"].answer, seconds=90)
-        app.query_one(Transcript).focus()
-        await pilot.press("w")
-        saved = json.loads((tmp_path / "conversations.jsonl").read_text())
-        assert saved["messages"][1] == {"role": "assistant", "content": "The cat sees the dog."}
+RUNS = [
+    RunState("20260101-120000-yoda", Path("a"), "done", step=264, loss=0.0131, model="demo", method="lora"),
+    RunState("20260102-090000-dora", Path("b"), "running", step=40, loss=0.9, model="demo", method="dora"),
+]
+SCREENS = {
+    "held-out": lambda folder: PickPrompt(PROMPTS),
+    "inside": lambda folder: InspectScreen("tuned", INSIDE, Started(1, "tuned", (1,), "a", GREEDY)),
+    "inside-warned": lambda folder: InspectScreen(
+        "tuned",
+        INSIDE,
+        Started(1, "tuned", (1,), "a", GREEDY, ("the prompt is not what the training put before",)),
+    ),
+    "sampling": lambda folder: SamplingScreen(Sampling(temperature=0.7, seed=3), GREEDY),
+    "columns": lambda folder: ColumnsScreen(["base", "tuned"], RUNS),
+    "save": lambda folder: SaveScreen("tuned", "conversations.jsonl"),
+    "load": lambda folder: LoadScreen(folder, "conversations.jsonl"),
+    "write": lambda folder: WriteScreen("correct the answer of tuned", "The dog, the cat sees."),
+}
 
 
-async def test_a_model_that_cannot_be_found_is_said_and_the_prompt_stays(make_app) -> None:
-    app = make_app(start="chat")
-    app.deck.change({"model.source": "nobody/nothing"})
-    async with app.run_test(size=(80, 24), notifications=True) as pilot:
-        await until(pilot, lambda: app.panel and app.panel.problem)
-        assert "nobody/nothing" in app.query_one("#status", Bar).text()
-        await pilot.press(*"Hello", "enter")
-        assert app.query_one(Prompt).text == "Hello"
-        assert "nobody/nothing" in toasts(app)[-1]
-
-
-async def test_in_the_field_hints_are_those_that_work_there(make_app) -> None:
-    app = make_app(start="chat")
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.panel and app.panel.voices)
-        await until(pilot, lambda: "ask" in app.query_one(Footer).text())
-        assert "retry" not in app.query_one(Footer).text()
-        await pilot.press("q", "question_mark", "1")
-        assert app.query_one(Prompt).text == "q?1"
-
-
-class _Silent:
-    """Voices whose model is never loaded: for pictures of states."""
-
-    names = ("base", "tuned")
-    loaded = None
-    busy = False
-
-    def __init__(self, subject) -> None:
-        self.subject = subject
-
-    def start(self) -> None: ...
-    def poll(self) -> list: ...
-    def close(self) -> None: ...
-    def cancel(self) -> None: ...
-
-
-@pytest.mark.parametrize("state", ["loading", "streaming", "side-by-side", "failed"])
-def test_pictures(snap_compare, make_app, size, state: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tui.chat.panel.Chorus", _Silent)
-    monkeypatch.setattr(_Silent, "poll", lambda self: [], raising=False)
-    app = make_app(start="chat")
+@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize("size", SIZES[:2], ids=["80x24", "120x40"])
+def test_pictures_of_screens_over_it(snap_compare, open_chat, tmp_path: Path, size, screen: str) -> None:
+    app, arrive = open_chat("side-by-side")
+    row = '{"messages": [{"role": "user", "content": "Say: It rains."}, {"role": "assistant", "content": "Rain, it does."}]}\n'
+    (tmp_path / "conversations.jsonl").write_text(row * 3)
 
     async def before(pilot) -> None:
-        await until(pilot, lambda: app.panel and len(app.query(Transcript)) == 2)
-        await until(pilot, lambda: "GPU 0" in app.query("Header").first().text())
-        if state != "loading":
-            app.panel.session = a_session(streaming=state == "streaming")
-        if state == "failed":
-            lost = "the chat worker ended (killed, signal 9); ask again to start a fresh one"
-            app.panel.session.turns.append(
-                Turn("Say: It rains.", said={"tuned": Said("tuned", 3, "Rai", failure=lost)})
-            )
-        app.panel._show()
-        await settled(pilot)
+        await arrive(pilot)
+        await app.push_screen(SCREENS[screen](tmp_path))
+        await until(pilot, lambda: all(rows._drawn for rows in app.screen.query(RowList)))
+        if screen == "load":
+            await until(pilot, lambda: app.screen.query_one(RowList).count == 3)
+            await until(pilot, lambda: app.screen.query_one(RowList).has_focus)
+        if screen.startswith("inside"):
+            await until(pilot, lambda: "answered 0" in app.screen.query_one("#token").text())
+        await pilot.pause()
 
     assert snap_compare(app, terminal_size=size, run_before=before)
 
 
-def test_the_held_out_prompts_of_a_run_come_with_their_answers(tmp_path: Path) -> None:
-    rows = [
-        {"messages": [{"role": "user", "content": "Say: a"}, {"role": "assistant", "content": "a"}]},
-        {"messages": [{"role": "user", "content": "no answer"}]},
-        {"prompt": "2+2=", "completion": "4"},
-    ]
-    (tmp_path / "held.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    folder = make_run(tmp_path)
-    recipe = with_changes(Recipe(), {"data.eval_source": "held.jsonl"})
-    (folder / "recipe.toml").write_text(recipe_text(recipe))
-    assert held_prompts(folder, Workspace(tmp_path)) == [
-        HeldPrompt(0, "Say: a", "a"),
-        HeldPrompt(2, "2+2=", "4"),
-    ]
+# What the keys do
 
 
-def test_a_run_without_held_out_rows_says_so(tmp_path: Path) -> None:
-    folder = make_run(tmp_path)
-    (tmp_path / "yoda.jsonl").write_text('{"text": "a"}\n')
-    with pytest.raises(MissingError, match="held no rows out"):
-        held_prompts(folder, Workspace(tmp_path))
+async def test_tabs_at_80_and_columns_at_120(open_chat) -> None:
+    app, arrive = open_chat("three-columns")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await arrive(pilot)
+        assert [column.who for column in app.query(Transcript) if column.display] == ["checkpoint-80"]
+        await pilot.press("tab")
+        assert app.query_one(Stage).front == "base"
+        assert [column.who for column in app.query(Transcript) if column.display] == ["base"]
+        await pilot.click("#tabs", offset=(9, 0))
+        assert app.query_one(Stage).front == "tuned"
+        await pilot.resize_terminal(120, 40)
+        await until(pilot, lambda: sum(column.display for column in app.query(Transcript)) == 3)
+        assert not app.query_one("#tabs").display
 
 
-PROMPTS = [HeldPrompt(n, f"Say: The cat sees {n} dogs.", f"{n} dogs, the cat sees.") for n in range(40)]
+async def test_one_voice_has_neither_tabs_nor_a_second_name(open_chat) -> None:
+    app, arrive = open_chat("base-alone")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await arrive(pilot)
+        assert not app.query_one("#tabs").display
+
+
+async def test_editing_an_earlier_turn_branches_and_arrows_bring_the_first_back(open_chat) -> None:
+    app, arrive = open_chat("side-by-side")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await arrive(pilot)
+        talk, both = app.panel.talk, app.panel.voices
+        await pilot.press("escape", "e")
+        await until(pilot, lambda: isinstance(app.screen, WriteScreen) and app.focused)
+        await pilot.press(*" Now.", "enter")
+        await until(pilot, lambda: not isinstance(app.screen, WriteScreen))
+        await until(pilot, lambda: len(both.asked) == 4)
+        assert talk.branch[0].prompt == f"{CAT} Now." and talk.dialogue.branches(1) == (1, 2)
+        say(talk, both)
+        await pilot.press("left")
+        assert talk.branch[0].prompt == CAT
+        await pilot.press("r")
+        assert talk.dialogue.branches(1) == (1, 2, 3) and talk.branch[0].prompt == CAT
+
+
+async def test_correcting_and_saving_by_keys(open_chat, tmp_path: Path) -> None:
+    app, arrive = open_chat("side-by-side")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await arrive(pilot)
+        await pilot.press("escape", "c")
+        await until(pilot, lambda: isinstance(app.screen, WriteScreen) and app.focused)
+        await pilot.press("backspace", "!", "enter")
+        await until(pilot, lambda: not isinstance(app.screen, WriteScreen))
+        await pilot.press("w")
+        await until(pilot, lambda: isinstance(app.screen, SaveScreen) and app.focused)
+        await pilot.press("enter")
+        await until(pilot, (tmp_path / "conversations.jsonl").exists)
+        assert '"The dog, the cat sees!"}]}' in (tmp_path / "conversations.jsonl").read_text()
+
+
+async def test_loading_by_keys_takes_the_place_of_the_conversation(open_chat, tmp_path: Path) -> None:
+    (tmp_path / "conversations.jsonl").write_text(
+        '{"messages": [{"role": "user", "content": "It rains."}]}\n'
+    )
+    app, arrive = open_chat("side-by-side")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await arrive(pilot)
+        await pilot.press("escape", "o")
+        await until(
+            pilot, lambda: isinstance(app.screen, LoadScreen) and app.screen.query_one(RowList).has_focus
+        )
+        await pilot.press("enter")
+        await until(pilot, lambda: [turn.prompt for turn in app.panel.talk.branch] == ["It rains."])
+        await until(pilot, lambda: len(app.panel.voices.asked) == 4)
+
+
+async def test_the_system_prompt_is_written_and_switched(open_chat) -> None:
+    app, arrive = open_chat("side-by-side")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await arrive(pilot)
+        await pilot.press("escape", "x")
+        assert app.panel.why_not("system_switch") == "there is no system prompt; s writes one"
+        await pilot.press("s")
+        await until(pilot, lambda: isinstance(app.screen, WriteScreen) and app.focused)
+        await pilot.press(*"Be brief.", "enter")
+        await until(pilot, lambda: app.panel.talk.dialogue.system == "Be brief.")
+        await pilot.press("x")
+        assert not app.panel.talk.dialogue.with_system
+
+
+async def test_sampling_is_changed_in_place_and_given_back(open_chat) -> None:
+    app, arrive = open_chat("side-by-side")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await arrive(pilot)
+        await pilot.press("escape", "t")
+        await until(pilot, lambda: isinstance(app.screen, SamplingScreen) and app.focused)
+        screen = app.screen
+        await pilot.press("enter")  # greedy off
+        assert screen.sampling == Sampling(temperature=1.0)
+        await pilot.press("down", "down", "enter")
+        await until(pilot, lambda: app.focused is screen.query_one("Input"))
+        await pilot.press(*"7", "enter")
+        assert "outside 0 to 1" in screen.query_one("#told").text(), "the mistake is told and the field stays"
+        await pilot.press("backspace", *"0.9", "enter")
+        await until(pilot, lambda: screen.sampling == Sampling(temperature=1.0, top_p=0.9))
+        await until(pilot, lambda: app.focused is screen.query_one(RowList))
+        await pilot.press("up", "d", "escape")
+        await until(pilot, lambda: app.panel.sampling == Sampling(top_p=0.9))
+
+
+async def test_the_inside_shows_ids_exact_text_and_alternatives(open_chat) -> None:
+    app, arrive = open_chat("side-by-side")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await arrive(pilot)
+        await app.push_screen(
+            InspectScreen("tuned", INSIDE, Started(1, "tuned", (1,), "<|im_start|>user", GREEDY))
+        )
+        screen = app.screen
+        await until(pilot, lambda: "answered 0: id 7 'The' 97.0%" in screen.query_one("#token").text())
+        await pilot.press("right")
+        await until(pilot, lambda: "' dog' 31.0%, 1 were likelier" in screen.query_one("#token").text())
+        assert "instead: ' a' 2.0%" in screen.query_one("#token").text(1)
+        await pilot.press("i")
+        assert screen.query_one(AnswerTokens).ids
+        await pilot.press("x")
+        assert not screen.query_one(AnswerTokens).display
+        assert screen.query_one("TextView").text == "<|im_start|>user"
+
+
+async def test_filtering_and_choosing_a_prompt(make_app) -> None:
+    app = make_app(start="runs")
+    chosen: list = []
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.push_screen(PickPrompt(PROMPTS), chosen.append)
+        await until(pilot, lambda: isinstance(app.screen, PickPrompt) and app.focused)
+        await pilot.press(*"cat 1", "down", "enter")
+        await until(pilot, lambda: chosen)
+    assert chosen == [PROMPTS[10]]
+
+
+@pytest.mark.parametrize(
+    ("keys", "chosen"),
+    [
+        (("enter",), ("drop", "base")),
+        ((*"dora", "enter"), ("add", "20260102-090000-dora")),
+        ((*"Qwen/Qwen3-8B", "enter"), ("add", "Qwen/Qwen3-8B")),
+    ],
+)
+async def test_choosing_a_column(make_app, keys, chosen) -> None:
+    app = make_app(start="runs")
+    taken: list = []
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.push_screen(ColumnsScreen(["base", "tuned"], RUNS), taken.append)
+        await until(pilot, lambda: isinstance(app.screen, ColumnsScreen) and app.focused)
+        await pilot.press(*keys)
+        await until(pilot, lambda: taken)
+    assert taken == [chosen]
 
 
 def test_the_clipboard_sequence_and_its_way_through_tmux() -> None:
@@ -224,42 +346,15 @@ async def test_copying_also_writes_a_file(make_app) -> None:
     assert (state_folder() / "copied.txt").read_text() == "The dog, the cat sees."
 
 
-async def test_filtering_and_choosing_a_prompt(make_app) -> None:
-    app = make_app(start="runs")
-    chosen: list = []
-    async with app.run_test(size=(80, 24)) as pilot:
-        app.push_screen(PickPrompt(PROMPTS), chosen.append)
-        await pilot.pause()
-        await pilot.press(*"cat 1", "down", "enter")
-        await until(pilot, lambda: chosen)
-    assert chosen == [PROMPTS[10]]
-
-
-def a_chance(text: str, probability: float, rank: int) -> TokenChance:
-    return TokenChance(7, text, probability, rank, ((7, text, probability), (8, " a", 0.02)))
-
-
-INSIDE = Inspection(
-    1,
-    ((1, "<|im_start|>"), (12, "user"), (3, "\n")),
-    (a_chance("The", 0.97, 0), a_chance(" dog", 0.31, 1), a_chance("\u202e", 0.004, 12)),
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("the cat sees", ["the cat", "sees"]),
+        ("abcdefghijkl", ["abcdefgh", "ijkl"]),
+        ("a\n\nb", ["a", "", "b"]),
+        ("漢字漢字漢", ["漢字漢字", "漢"]),
+        ("", [""]),
+    ],
 )
-
-
-@pytest.mark.parametrize(("number", "mark"), [(0, "·"), (1, "▲"), (2, "!!")])
-def test_surprise_has_a_mark(number: int, mark: str) -> None:
-    assert surprise(INSIDE.answer[number])[0] == mark
-
-
-@pytest.mark.parametrize("screen", ["held-out", "inside"])
-def test_pictures_of_screens_over_it(snap_compare, make_app, size, screen: str) -> None:
-    app = make_app(start="runs")
-
-    async def before(pilot) -> None:
-        await until(pilot, lambda: "GPU 0" in app.query("Header").first().text() and app.panel)
-        await settled(pilot)
-        await app.push_screen(PickPrompt(PROMPTS) if screen == "held-out" else InspectScreen("tuned", INSIDE))
-        await until(pilot, lambda: app.screen.query_one(RowList)._drawn)
-        await pilot.pause()
-
-    assert snap_compare(app, terminal_size=size, run_before=before)
+def test_wrapping_counts_cells(text: str, lines: list[str]) -> None:
+    assert wrap(text, 8) == lines

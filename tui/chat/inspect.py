@@ -1,89 +1,160 @@
-"""What exactly was asked and how sure each token of the answer was."""
+"""What exactly was asked and how sure each token of the answer was, in the token view of the Data panel."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
-from core.chat.messages import Inspection, TokenChance
+from core.chat.messages import Inspection, Started, TokenChance
+from core.data.tokens import Cause, Tokens
+from core.data.types import IGNORED
 from tui.widgets.bars import Bar, Part
-from tui.widgets.rows import Column, Row, RowList
 from tui.widgets.text import visible
+from tui.widgets.text_view import TextView
+from tui.widgets.token_layout import Piece
+from tui.widgets.token_view import TokenView
 
-COLUMNS = (
-    Column("", 3),
-    Column("id", 8, right=True),
-    Column("token", 18),
-    Column("chance", 7, right=True),
-    Column("what else it weighed", 0),
-)
+UNLIKELY = 0.05  # below it a token is a surprise
+MARKS = {"": "", "likely": "▲", "unlikely": "‼"}
+
+
+def surprise(token: TokenChance) -> str:
+    """Style class of a token by rank and probability: "" for the likeliest, "likely" or "unlikely"."""
+    if token.rank == 0:
+        return ""
+    return "likely" if token.probability >= UNLIKELY else "unlikely"
+
+
+def tokens_of(found: Inspection) -> Tokens:
+    """Prompt and answer as tokens; the answer's carry a label, and a mark before a surprise."""
+    ids = np.array([id for id, _ in found.prompt] + [token.id for token in found.answer], dtype=np.int32)
+    asked = len(found.prompt)
+    answered = np.arange(len(ids)) >= asked
+    texts = [text for _, text in found.prompt]
+    texts += [MARKS[surprise(token)] + token.text for token in found.answer]
+    return Tokens(
+        ids=ids,
+        labels=np.where(answered, ids, IGNORED).astype(np.int32),
+        starts=np.zeros(len(ids), dtype=np.int32),
+        ends=np.zeros(len(ids), dtype=np.int32),
+        piece=np.arange(len(ids), dtype=np.int32),
+        cause=answered.astype(np.int32),
+        pieces=tuple(text.encode("utf-8", "replace") for text in texts),
+        causes=(Cause("", -1, "asked", ""), Cause("assistant", -1, "answered", "")),
+    )
+
+
+class AnswerTokens(TokenView):
+    """The token view with the answer's tokens coloured by surprise."""
+
+    HELP = """
+    Grey: what was asked. The answer: plain is the likeliest token, ▲ another likely one, ‼ one below 5 %.
+    ▏box▕: a special token. Left and right go token by token, t to the answer, i shows ids, o the answer alone.
+    """
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"answered", "likely", "unlikely"}
+    DEFAULT_CSS = """
+    AnswerTokens .answered { color: $foreground; text-style: bold; }
+    AnswerTokens .likely { color: $text-warning; background: $warning-muted; text-style: bold; }
+    AnswerTokens .unlikely { color: $text-error; background: $error-muted; text-style: bold underline; }
+    """
+
+    def __init__(self, found: Inspection) -> None:
+        super().__init__()
+        self.found = found
+
+    def _names(self, piece: Piece) -> list[str]:
+        answered = piece.token - len(self.found.prompt)
+        names = ["masked"] if answered < 0 else ["answered", surprise(self.found.answer[answered])]
+        if self.tokens[piece.token].id in self._special:
+            names.append("special")
+        if piece.token == self.cursor:
+            names.append("cursor")
+        return [name for name in names if name]
 
 
 class InspectScreen(ModalScreen[None]):
-    """Prompt tokens, then the answer's tokens with their probability; esc or i closes it."""
+    """Prompt tokens, then the answer's tokens with their probability; esc or q closes it."""
 
     DEFAULT_CSS = """
     InspectScreen { align: center middle; }
     InspectScreen Vertical { width: 96%; height: 92%; border: round $border; background: $surface; }
+    InspectScreen TextView { display: none; }
+    InspectScreen.text TextView { display: block; }
+    InspectScreen.text TokenView { display: none; }
+    InspectScreen #warnings { max-height: 4; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,i,q", "dismiss", "close", show=False),
+        Binding("escape,q", "dismiss", "close", show=False),
+        Binding("x", "text", "exact text", show=False),
     ]
 
-    def __init__(self, who: str, found: Inspection) -> None:
+    def __init__(self, who: str, found: Inspection, started: Started | None = None) -> None:
         super().__init__()
         self.who = who
         self.found = found
+        self.started = started
 
     def compose(self) -> ComposeResult:
+        warnings = self.started.warnings if self.started else ()
         with Vertical():
             yield Bar(id="about")
-            yield RowList(COLUMNS, empty="nothing was generated")
+            yield Bar(max(len(warnings), 1), id="warnings")
+            yield AnswerTokens(self.found)
+            yield TextView()
+            yield Bar(2, id="token")
             yield Bar(id="legend")
 
     def on_mount(self) -> None:
         prompt, answer = self.found.prompt, self.found.answer
         sure = sum(1 for token in answer if token.rank == 0)
         about = (
-            f" {self.who}: {len(prompt)} prompt tokens, {len(answer)} answered, {sure} of them the likeliest"
+            f" {visible(self.who)}: {len(prompt)} prompt tokens, {len(answer)} answered, {sure} the likeliest"
         )
         self.query_one("#about", Bar).put(0, [Part(about, "name")])
-        self.query_one("#legend", Bar).put(
-            0,
-            [
-                Part(
-                    " › asked  · the likeliest  ▲ likely  !! below 5 %  esc closes",
-                    "muted",
-                )
-            ],
+        self._show_warnings()
+        legend = " ▲ likely  ‼ below 5 %  i ids  x exact text  t answer  esc closes"
+        self.query_one("#legend", Bar).put(0, [Part(legend, "muted")])
+        text = self.started.prompt_text if self.started else ""
+        self.query_one(TextView).show([(visible(line), "") for line in text.split("\n")])
+        view = self.query_one(AnswerTokens)
+        view.show(tokens_of(self.found), len(prompt) + len(answer), frozenset(self.found.special_ids))
+        view.focus()
+
+    def _show_warnings(self) -> None:
+        bar = self.query_one("#warnings", Bar)
+        warnings = self.started.warnings if self.started else ()
+        for line, warning in enumerate(warnings):
+            bar.put(line, [Part(f" ! {visible(warning)}", "bad")])
+        if not warnings:
+            bar.put(0, [Part(" ✓ the prompt is what the training put before an answer", "good")])
+
+    @on(TokenView.Moved)
+    def _tell(self, message: TokenView.Moved) -> None:
+        bar = self.query_one("#token", Bar)
+        first, second = self._about(message.index) if message.index is not None else ("", "")
+        bar.put(0, [Part(first)])
+        bar.put(1, [Part(second, "muted")])
+
+    def _about(self, index: int) -> tuple[str, str]:
+        """The token under the cursor in two lines: what it is, and what else the model weighed."""
+        answered = index - len(self.found.prompt)
+        if answered < 0:
+            id, text = self.found.prompt[index]
+            return f" asked {index}: id {id} {visible(text)!r}", ""
+        token = self.found.answer[answered]
+        place = "the likeliest" if token.rank == 0 else f"{token.rank} were likelier"
+        others = "  ".join(
+            f"{visible(text)!r} {chance:.1%}" for id, text, chance in token.alternatives if id != token.id
         )
-        rows = [_asked(number, *token) for number, token in enumerate(prompt)]
-        rows += [_answered(number, token) for number, token in enumerate(answer)]
-        table = self.query_one(RowList)
-        table.show(rows)
-        table.action_move(len(prompt))
+        what = f" answered {answered}: id {token.id} {visible(token.text)!r} {token.probability:.1%}, {place}"
+        return what, f" instead: {others}"
 
-
-def surprise(token: TokenChance) -> tuple[str, str]:
-    """Mark and style of a token: by rank and probability, never by hue alone."""
-    if token.rank == 0:
-        return "·", ""
-    return ("▲", "muted") if token.probability >= 0.05 else ("!!", "bad")
-
-
-def _asked(number: int, id: int, text: str) -> Row:
-    return Row(f"p{number}", ("›", str(id), visible(text), "", ""), "muted")
-
-
-def _answered(number: int, token: TokenChance) -> Row:
-    mark, style = surprise(token)
-    others = "  ".join(
-        f"{visible(text)} {chance:.0%}" for id, text, chance in token.alternatives if id != token.id
-    )
-    return Row(
-        f"a{number}", (mark, str(token.id), visible(token.text), f"{token.probability:.1%}", others), style
-    )
+    def action_text(self) -> None:
+        self.toggle_class("text")
+        self.query_one(TextView if self.has_class("text") else AnswerTokens).focus()

@@ -25,16 +25,17 @@ class Prompt(TextArea):
     ]
 
     class Asked(Message):
-        """Enter was pressed on a prompt that is not empty."""
+        """Enter was pressed."""
 
         def __init__(self, text: str) -> None:
             super().__init__()
             self.text = text
 
-    def __init__(self) -> None:
-        super().__init__(
-            id="prompt", compact=True, highlight_cursor_line=False, placeholder="ask base and tuned the same"
-        )
+    def __init__(
+        self, text: str = "", *, placeholder: str = "", may_be_empty: bool = False, id: str | None = None
+    ) -> None:
+        super().__init__(text, id=id, compact=True, highlight_cursor_line=False, placeholder=placeholder)
+        self.may_be_empty = may_be_empty
 
     async def _on_key(self, event: events.Key) -> None:
         if event.key == "enter":
@@ -45,7 +46,7 @@ class Prompt(TextArea):
         await super()._on_key(event)
 
     def action_ask(self) -> None:
-        if self.text.strip():
+        if self.text.strip() or self.may_be_empty:
             self.post_message(self.Asked(self.text))
 
     def action_newline(self) -> None:

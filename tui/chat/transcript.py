@@ -7,78 +7,39 @@ from typing import ClassVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
+from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Region
+from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from tui.chat.session import Said, Session
+from tui.chat.blocks import Block, blocks, proof
+from tui.chat.markdown import markdown_lines
+from tui.chat.talk import Talk
 from tui.widgets.text import cut, fit, visible, wrap
-
-Line = tuple[str, str]  # text, style class
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """A piece of the conversation in one style."""
+class Line:
+    """One line: pieces of text, each with a style class or a style of its own, and the turn it belongs to."""
 
-    text: str
-    style: str = ""
+    pieces: tuple[tuple[str, str | Style], ...] = ()
+    turn: int = 0
 
-
-def blocks(session: Session, who: str) -> list[Block]:
-    """A conversation as one voice had it."""
-    found: list[Block] = []
-    for turn in session.turns:
-        found.append(Block(f"› {visible(turn.prompt, lines=True)}", "asked"))
-        if turn.expected:
-            found.append(Block(f"expected: {visible(turn.expected, lines=True)}", "muted"))
-        said = turn.said.get(who)
-        if said is not None:
-            found += _of_answer(said)
-        found.append(Block(""))
-    return found
-
-
-def _of_answer(said: Said) -> list[Block]:
-    found = (
-        [Block(f"! {visible(warning)}", "warned") for warning in said.started.warnings]
-        if said.started
-        else []
-    )
-    text = visible(said.text, lines=True)
-    if text or not said.ended:
-        found.append(Block(text if said.ended else f"{text}▌"))
-    if said.failure:
-        found.append(Block(f"✗ {visible(said.failure, lines=True)}", "warned"))
-    if said.answer is not None:
-        found.append(Block(figures(said), "muted"))
-    return found
-
-
-def figures(said: Said) -> str:
-    """The figures below an answer: time to the first token, speed, tokens, how it ended."""
-    answer = said.answer
-    assert answer is not None
-    ended = f"stop {visible(answer.stop_token)}" if answer.stop_token else answer.stop
-    speed = f" · {answer.tokens_per_second:.0f} tok/s" if answer.tokens_per_second else ""
-    return f"{answer.first_token_seconds:.2f}s first{speed} · {len(answer.ids)} tokens · {ended}"
-
-
-def proof(said: Said | None) -> str:
-    """Who answered, read by the worker from the model itself."""
-    if said is None or said.answer is None:
-        return ""
-    evidence = said.answer.proof
-    adapter = f"adapter {'on' if evidence.active else 'off'}" if evidence.adapter else "no adapter"
-    return f"{adapter} · logits {evidence.first_step[:8]}"
+    @property
+    def cells(self) -> int:
+        return sum(cell_len(text) for text, _ in self.pieces)
 
 
 class Transcript(Widget, can_focus=True):
-    """`show(session)` draws it anew; only rows that differ are sent. It follows the end until moved away."""
+    """`show(talk)` draws it anew; only rows that differ are sent. It follows the end until moved away."""
 
-    HELP = "What this voice was asked and answered. Up and down scroll; i looks into the newest answer."
+    HELP = """
+    What this voice was asked and answered. Up and down scroll; `[` and `]` choose a turn (▸), which
+    r, e, c, i, y, left and right then work on. A branch is made by r and e; left and right show the others.
+    """
     COMPONENT_CLASSES: ClassVar[set[str]] = {"asked", "muted", "warned", "heading", "current"}
     DEFAULT_CSS = """
     Transcript { width: 1fr; height: 1fr; }
@@ -97,54 +58,85 @@ class Transcript(Widget, can_focus=True):
         Binding("G,end", "move(1000000)", "bottom", show=False),
     ]
 
+    class Pointed(Message):
+        """A turn was clicked."""
+
+        def __init__(self, turn: int) -> None:
+            super().__init__()
+            self.turn = turn
+
     def __init__(self, who: str) -> None:
-        super().__init__(id=f"voice-{who}")
+        super().__init__()
         self.who = who
         self.following = True
-        self._session = Session()
+        self.markdown = False
+        self._talk = Talk()
         self._lines: list[Line] = []
         self._top = 0
         self._drawn: list[Line] = []
-        self._wrapped: dict[tuple[Block, int], list[Line]] = {}
+        self._wrapped: dict[tuple[Block, int, bool], list[Line]] = {}
 
-    def show(self, session: Session) -> None:
-        self._session = session
+    def show(self, talk: Talk) -> None:
+        self._talk = talk
         width = self.size.width - 2
         if width < 4:
             return
         lines: list[Line] = []
-        wrapped: dict[tuple[Block, int], list[Line]] = {}
-        for block in blocks(session, self.who):
-            key = (block, width)
-            wrapped[key] = self._wrapped.get(key) or [(line, block.style) for line in wrap(block.text, width)]
+        wrapped: dict[tuple[Block, int, bool], list[Line]] = {}
+        for block in blocks(talk, self.who):
+            key = (block, width, self.markdown)
+            wrapped[key] = self._wrapped.get(key) or self._lines_of(block, width)
             lines += wrapped[key]
         self._wrapped, self._lines = wrapped, lines
         self._draw()
 
+    def _lines_of(self, block: Block, width: int) -> list[Line]:
+        if block.prose and self.markdown:
+            return [Line(pieces, block.turn) for pieces in markdown_lines(block.text, width)]
+        return [Line(((text, block.style),), block.turn) for text in wrap(block.text, width)]
+
+    def bring_into_view(self, turn: int) -> None:
+        """Scroll so that a turn's prompt can be seen."""
+        place = next((y for y, line in enumerate(self._lines) if line.turn == turn), None)
+        if place is not None and not self._top <= place < self._top + self._body:
+            self.action_move(place - self._top)
+
+    @property
+    def heading(self) -> str:
+        """Who answers, and the evidence of the newest answer."""
+        talk = self._talk
+        newest = next((said for turn in reversed(talk.branch) if (said := talk.at(turn.id, self.who))), None)
+        evidence = proof(newest)
+        name = visible(self.who)
+        return (
+            f"{cut(name, max(self.size.width - 4 - cell_len(evidence), 8))}  {evidence}" if evidence else name
+        )
+
+    @property
+    def _body(self) -> int:
+        return max(self.size.height - 1, 1)
+
+    @property
+    def _end(self) -> int:
+        return max(len(self._lines) - self._body, 0)
+
     def _draw(self) -> None:
         """Work out the rows in view and repaint those that differ."""
         width, height = self.size
-        end = max(len(self._lines) - (height - 1), 0)
-        self._top = end if self.following else min(self._top, end)
-        rows = [self._heading(), *self._lines[self._top : self._top + height - 1]]
-        rows += [("", "")] * (height - len(rows))
+        self._top = self._end if self.following else min(self._top, self._end)
+        heading = Line(((self.heading, "current" if self.has_focus else "heading"),))
+        rows = [heading, *self._lines[self._top : self._top + height - 1]]
+        rows += [Line()] * (height - len(rows))
         before, self._drawn = self._drawn, rows
         for y, row in enumerate(rows):
             old = before[y] if y < len(before) else None
-            if old != row:
-                reach = width if old is None or y == 0 else max(cell_len(old[0]), cell_len(row[0])) + 1
+            if old is None or old.pieces != row.pieces:
+                reach = width if old is None or y == 0 else max(old.cells, row.cells) + 1
                 self.refresh(Region(0, y, min(reach, width), 1))
-
-    def _heading(self) -> Line:
-        newest = next(
-            (turn.said[self.who] for turn in reversed(self._session.turns) if self.who in turn.said), None
-        )
-        evidence = proof(newest)
-        return f"{self.who}  {evidence}" if evidence else self.who, "current" if self.has_focus else "heading"
 
     def on_resize(self) -> None:
         self._drawn = []
-        self.show(self._session)
+        self.show(self._talk)
 
     def on_focus(self) -> None:
         self._draw()
@@ -152,10 +144,13 @@ class Transcript(Widget, can_focus=True):
     def on_blur(self) -> None:
         self._draw()
 
+    def on_click(self, event: events.Click) -> None:
+        if 0 < event.y < len(self._drawn) and (turn := self._drawn[event.y].turn):
+            self.post_message(self.Pointed(turn))
+
     def action_move(self, lines: int) -> None:
-        end = max(len(self._lines) - (self.size.height - 1), 0)
-        self._top = min(max(self._top + lines, 0), end)
-        self.following = self._top == end
+        self._top = min(max(self._top + lines, 0), self._end)
+        self.following = self._top == self._end
         self._draw()
 
     def action_page(self, pages: int) -> None:
@@ -171,8 +166,15 @@ class Transcript(Widget, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         width, plain = self.size.width, self.rich_style
-        text, name = self._drawn[y] if y < len(self._drawn) else ("", "")
-        style = self.get_component_rich_style(name) if name else plain
+        line = self._drawn[y] if y < len(self._drawn) else Line()
         if y == 0:
-            return Strip([Segment(fit(f" {text}", width), style)])
-        return Strip([Segment(f" {cut(text, width - 1)}", style)]).adjust_cell_length(width, plain)
+            text, name = line.pieces[0] if line.pieces else ("", "heading")
+            return Strip([Segment(fit(f" {text}", width), self._style(name))])
+        segments = [Segment(" ", plain)]
+        segments += [Segment(cut(text, width - 1), plain + self._style(name)) for text, name in line.pieces]
+        return Strip(segments).adjust_cell_length(width, plain)
+
+    def _style(self, name: str | Style) -> Style:
+        if isinstance(name, Style):
+            return name
+        return self.get_component_rich_style(name) if name else self.rich_style
