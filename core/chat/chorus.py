@@ -12,9 +12,11 @@ from typing import Any
 
 from core.chat.client import LOAD, ChatWorker
 from core.chat.messages import BASE, TUNED, Answer, Done, Failure, Inspection, Loaded, Reply
+from core.chat.room import Need, need
 from core.chat.sampling import Sampling
 from core.chat.subject import Subject, base_of, shares_worker
 from core.errors import TunedeckError, UsageError
+from core.memory.devices import Device
 
 MOST_PROCESSES = 16
 
@@ -36,6 +38,23 @@ class Chorus:
     @property
     def names(self) -> list[str]:
         return list(self._asked)
+
+    @property
+    def subjects(self) -> list[Subject]:
+        """Everything that is or will be in memory: what each process loads, and the adapters that join it."""
+        found: list[Subject] = []
+        for _, worker in self._living():
+            joined = [replace(worker.subject, adapter=folder) for folder in worker.adapter_folders]
+            found += [worker.subject, *joined]
+        return found
+
+    def need(self, devices: Sequence[Device]) -> Need:
+        """What all of it takes and what is free: to be said before it is loaded."""
+        return need(self.subjects, devices, conversations=len(self._asked))
+
+    def label_of(self, who: str) -> str:
+        """The name of the run or model behind a column."""
+        return self._worker(self._place(who)[0]).subject.label
 
     def loaded_for(self, who: str) -> Loaded | None:
         """What answers in a column, once it is in memory."""

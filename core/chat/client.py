@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -125,6 +126,11 @@ class ChatWorker:
         self._send(self._adapters[-1])
         return number
 
+    @property
+    def adapter_folders(self) -> tuple[Path, ...]:
+        """Adapters that joined the subject's own."""
+        return tuple(Path(adapter.folder) for adapter in self._adapters)
+
     def adapter_name(self, folder: Path) -> str | None:
         """The voice under which an adapter folder is loaded or asked for here; None if it is not."""
         if self.subject.adapter is not None and folder.resolve() == self.subject.adapter.resolve():
@@ -234,7 +240,10 @@ class ChatWorker:
     def _died(self) -> list[Reply]:
         process = self._process
         code = process.wait() if process is not None else None
-        what = "out of memory or killed from outside" if code == -9 else f"exit code {code}"
+        what = {
+            -signal.SIGKILL: "out of memory or killed from outside",
+            -signal.SIGABRT: "aborted, as libraries do when memory runs out",
+        }.get(code or 0, f"exit code {code}")
         return self._gone(
             f"the chat process ended ({what}); the conversation is kept, ask again to start it anew"
         )

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.chat.adapters import check_fits, saved_embedding_rows
 from core.chat.messages import BASE, TUNED
+from core.chat.room import adapter_bytes, weight_bytes
 from core.chat.stops import stop_ids
 from core.chat.subject import Subject, read_adapter_config
 from core.errors import MissingError, TunedeckError
 from core.models.four_bit import keep_layout
-from core.models.weight_files import WeightFiles, read_weights, refuse_pickles
+from core.models.weight_files import refuse_pickles
 
+# How torch's CPU allocator, mmap and oneDNN say that memory ran out.
+NO_MEMORY = (
+    "can't allocate memory",
+    "not enough memory",
+    "Cannot allocate memory",
+    "could not create a memory",
+)
 FIRST_ADAPTER = "default"  # PEFT's own name for the first adapter
 
 
@@ -96,8 +105,6 @@ def load(subject: Subject, *, device: str | None = None, quantized: bool = True)
         if subject.adapter is not None:
             model = _with_adapter(model, subject.adapter)
             adapters[TUNED] = FIRST_ADAPTER
-    except torch.OutOfMemoryError as error:
-        raise out_of_memory(error) from error
     except TunedeckError:
         raise
     except ImportError as error:
@@ -105,6 +112,8 @@ def load(subject: Subject, *, device: str | None = None, quantized: bool = True)
     except (
         Exception
     ) as error:  # damaged files surface as many types: SafetensorError, OSError, ValueError ...
+        if lacks_memory(error):
+            raise out_of_memory(error, device) from error
         raise TunedeckError(
             f"the model cannot be loaded: {type(error).__name__}: {error}",
             where=str(subject.model_folder),
@@ -145,33 +154,32 @@ def add_adapter(loaded: LoadedModel, name: str, folder: Path) -> None:
     loaded.adapters[name] = inner
 
 
-def out_of_memory(error: Exception) -> TunedeckError:
-    """torch's out-of-memory error as advice."""
-    first_line = str(error).splitlines()[0] if str(error) else "out of memory"
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out. On a CPU torch raises a plain RuntimeError for it."""
+    import torch
+
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
+
+
+def out_of_memory(error: BaseException, device: str) -> TunedeckError:
+    """A lack of memory in words: how much was asked for, if the error says so, and what helps.
+
+    A chat that runs into it keeps its conversation: that lives with the app, not with the model.
+    """
+    asked = re.search(r"(?:allocate|you tried to allocate) ([\d.]+ ?\w+)", str(error), re.IGNORECASE)
+    amount = f" ({asked[1]} more were asked for)" if asked else ""
     return TunedeckError(
-        first_line,
-        where="device memory",
-        fix="shorten the conversation, stop another process on this device, or load the base in 4 bit",
+        f"out of memory{amount}",
+        where="host memory" if device == "cpu" else "device memory",
+        fix="nothing said is lost: shorten the conversation, stop another process on this device, or load the base in 4 bit",
     )
-
-
-def needed_bytes(weights: WeightFiles, subject: Subject, *, quantized: bool = True) -> int:
-    """Bytes of the weights in memory, in the dtype and quantisation that is loaded."""
-    each = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0}.get(subject.dtype)
-    if quantized and subject.quantization != "none":
-        each = 1.0 if subject.quantization == "int8" else 0.56  # 4.5 bits with the constants of the blocks
-    return int(weights.parameters * each) if each else weights.bytes
 
 
 def _require_room(subject: Subject, device: str, quantized: bool) -> None:
     """Raise TunedeckError if the weights are damaged or more than what is free, before minutes go into loading."""
-    weights = read_weights(subject.model_folder)
-    pickled = _accepted_pickle(subject)
-    if weights.problem and pickled is None:
-        raise TunedeckError(
-            weights.problem, where=str(subject.model_folder), fix="fetch or save the model again"
-        )
-    needed = pickled.stat().st_size if pickled else needed_bytes(weights, subject, quantized=quantized)
+    needed = weight_bytes(subject, quantized=quantized) + adapter_bytes(subject)
     if device == "cpu":
         import psutil
 
@@ -186,13 +194,6 @@ def _require_room(subject: Subject, device: str, quantized: bool) -> None:
             where="device memory" if device != "cpu" else "host memory",
             fix="stop another process, or choose a smaller or quantised base",
         )
-
-
-def _accepted_pickle(subject: Subject) -> Path | None:
-    """The pickled weight file that will be read; None where safetensors are."""
-    if not subject.allow_pickle or any(subject.model_folder.glob("*.safetensors")):
-        return None
-    return subject.model_folder / subject.allow_pickle
 
 
 def _with_adapter(model: Any, folder: Path) -> Any:

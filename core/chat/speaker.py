@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from core.chat.generate import pad_id
-from core.chat.load import LoadedModel, out_of_memory
+from core.chat.load import LoadedModel, lacks_memory, out_of_memory
 from core.chat.messages import Answer, Ask, Piece, Proof, Reply, Started, Stop
 from core.chat.prompt import Prompt, chat_prompt, plain_prompt
 from core.chat.sampling import Decoding, decoding
@@ -84,9 +84,11 @@ class Speaker:
                 )
         except Cancelled:
             cancelled = True
-        except torch.OutOfMemoryError as error:
+        except (torch.OutOfMemoryError, RuntimeError, MemoryError) as error:
+            if not lacks_memory(error):
+                raise
             self._kept.clear()
-            raise out_of_memory(error) from error
+            raise out_of_memory(error, loaded.device) from error
         ended = time.perf_counter()
         text = stream.end_of_text()
         self._keep(ask.who, prompt.ids + tuple(stream.ids), cache)

@@ -82,13 +82,21 @@ def serve(pipe: Connection) -> None:
                 pipe.send(AdapterAdded(number, request.name, speaker.loaded.voices))
         except Exception as error:
             traceback.print_exc()
-            if isinstance(error, TunedeckError):
-                what, code = str(error), error.exit_code
-            else:
-                what, code = f"{type(error).__name__}: {error}", EXIT_FAILED
+            what, code = _in_words(error, speaker)
             pipe.send(Failure(number, what, speaker is None, code))
             if speaker is None:
                 return
+
+
+def _in_words(error: Exception, speaker: Any) -> tuple[str, int]:
+    """What went wrong, for a person, and the exit code of a command."""
+    from core.chat.load import lacks_memory, out_of_memory
+
+    if not isinstance(error, TunedeckError) and lacks_memory(error):
+        error = out_of_memory(error, speaker.loaded.device if speaker is not None else "cpu")
+    if isinstance(error, TunedeckError):
+        return str(error), error.exit_code
+    return f"{type(error).__name__}: {error}", EXIT_FAILED
 
 
 def _load(request: Load, requests: Requests, pipe: Connection) -> Any:

@@ -6,14 +6,12 @@ Requests lie in the run's `control.json`, each with an id. The trainer answers e
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import getpass
 import json
 import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -22,7 +20,7 @@ from core.runs.events import append_event, read_events
 from core.runs.folder import Run
 from core.runs.identity import is_alive, is_here, process_from_json
 from core.runs.state import read_state
-from core.workspace import write_json_atomically
+from core.workspace import one_writer, write_json_atomically
 
 What = Literal["checkpoint", "stop-and-save", "stop"]
 KILL = "kill"  # carried out from outside; in the file for the record only
@@ -144,20 +142,7 @@ def _new_request(what: str) -> Request:
 
 def _put_on_file(run: Run, what: str) -> Request:
     new = _new_request(what)
-    with _one_writer(run):
+    with one_writer(run.folder):
         entries = [asdict(entry) for entry in (*read_requests(run), new)]
         write_json_atomically(run.control, {"requests": entries})
     return new
-
-
-@contextlib.contextmanager
-def _one_writer(run: Run) -> Iterator[None]:
-    """Hold the folder's lock, so that two programs that ask at the same time do not lose a request."""
-    handle = os.open(run.folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        # Some network file systems refuse locks on folders; the request itself is still written atomically.
-        with contextlib.suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)

@@ -13,9 +13,11 @@ from core.chat.chorus import Chorus
 from core.chat.conversation import load_conversations, save_conversation
 from core.chat.dialogue import Dialogue, dialogue_of
 from core.chat.messages import Answer, Done, Loaded, Piece, Started
+from core.chat.room import require_room
 from core.chat.sampling import FIELDS, Sampling, changed, laid_over
 from core.chat.subject import subject
 from core.errors import TunedeckError, UsageError
+from core.memory.devices import read_devices
 from core.workspace import Workspace
 from tui.commands.options import say
 from tui.widgets.text import visible
@@ -36,6 +38,7 @@ class Talk:
     def __init__(self, chorus: Chorus, sampling: Sampling, system: str, workspace: Workspace) -> None:
         self.chorus, self.sampling, self.workspace = chorus, sampling, workspace
         self.dialogue = Dialogue(system)
+        self._said_need = False
 
     def ask_once(self, prompt: str, *, show: bool) -> list[Answer]:
         """Ask every voice, and forget it again."""
@@ -65,7 +68,12 @@ class Talk:
     def _load(self, who: str) -> None:
         if self.chorus.loaded_for(who) is not None:
             return
-        say(f"loading {visible(who)} ...")
+        if not self._said_need:
+            self._said_need = True
+            needed = self.chorus.need(read_devices(slow=False, processes=False))
+            say(str(needed))
+            require_room(needed)
+        say(f"loading {visible(self.chorus.label_of(who))} ...")
         self.chorus.start()
         for message in self.chorus.loading(who):
             if isinstance(message, Loaded):
