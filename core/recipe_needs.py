@@ -6,18 +6,17 @@ import importlib.util
 import re
 from typing import TYPE_CHECKING
 
-from core.recipe_rules import BrokenRule
+from core.recipe_rules import TRACKERS, BrokenRule
 
 if TYPE_CHECKING:
     from core.recipe import Recipe
-
-TRACKERS = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow", "trackio": "trackio"}
-
 
 # The package an optimizer of transformers comes from; torch and transformers have the others themselves.
 OPTIMIZER_PACKAGES = (
     (r"adamw_torch_[48]bit", "torchao"),
     (r"adamw_anyprecision", "torchdistx"),
+    (r"adamw_torch_xla", "torch_xla"),
+    (r"adamw_torch_npu_fused", "torch_npu"),
     (r"galore_.*", "galore_torch"),
     (r"apollo_.*", "apollo_torch"),
     (r"lomo|adalomo", "lomo_optim"),
@@ -88,7 +87,7 @@ def missing_here(recipe: Recipe) -> list[BrokenRule]:
             )
         )
     for tracker in recipe.training.report_to:
-        if tracker in TRACKERS and not _installed(TRACKERS[tracker]):
+        if not _installed(TRACKERS[tracker]):
             missing.append(
                 BrokenRule(
                     "training.report_to",

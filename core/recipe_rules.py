@@ -12,6 +12,12 @@ from core.recipe_names import DECIDED_ELSEWHERE, unknown_field, unknown_optimize
 if TYPE_CHECKING:
     from core.recipe import Recipe
 
+# Trackers of transformers, and the package of each.
+TRACKERS = {
+    name: name
+    for name in ("tensorboard", "wandb", "mlflow", "trackio", "comet_ml", "clearml", "codecarbon", "swanlab")
+}
+
 
 @dataclass(frozen=True, slots=True)
 class BrokenRule:
@@ -194,6 +200,11 @@ def _training_rules(recipe: Recipe) -> list[BrokenRule]:
             broken.append(
                 BrokenRule(key, what, _nearest(name, known) or f"known: {', '.join(sorted(known))}")
             )
+    broken += _scheduler_rules(recipe)
+    for tracker in training.report_to:
+        if tracker not in TRACKERS:
+            fix = _nearest(tracker, frozenset(TRACKERS)) or f"known: {', '.join(TRACKERS)}"
+            broken.append(BrokenRule("training.report_to", f"there is no tracker {tracker}", fix))
     for name in training.extra:
         key = f"training.extra.{name}"
         if name in DECIDED_ELSEWHERE:
@@ -202,6 +213,28 @@ def _training_rules(recipe: Recipe) -> list[BrokenRule]:
             what = f"{key} is not a field of the installed SFTConfig"
             broken.append(BrokenRule(key, what, _nearest(name, fields) or "remove it"))
     return broken
+
+
+SCHEDULER_ARGUMENTS = {  # that have no default, as one or the other
+    "cosine_with_min_lr": ("min_lr", "min_lr_rate"),
+    "cosine_warmup_with_min_lr": ("min_lr", "min_lr_rate"),
+    "warmup_stable_decay": ("num_decay_steps",),
+}
+WATCH_THE_EVALUATION = ("reduce_lr_on_plateau", "greedy")
+
+
+def _scheduler_rules(recipe: Recipe) -> list[BrokenRule]:
+    scheduler, data = recipe.training.scheduler, recipe.data
+    given = recipe.training.extra.get("lr_scheduler_kwargs")
+    needed = SCHEDULER_ARGUMENTS.get(scheduler, ())
+    if needed and not (isinstance(given, dict) and any(name in given for name in needed)):
+        what = f"{scheduler} needs {' or '.join(needed)}"
+        fix = f"for example training.extra.lr_scheduler_kwargs = {{ {needed[-1]} = {'10' if needed[0].startswith('num') else '0.1'} }}"
+        return [BrokenRule("training.scheduler", what, fix)]
+    if scheduler in WATCH_THE_EVALUATION and not (data.eval_source or data.eval_fraction):
+        what = f"{scheduler} follows the evaluation, and no rows are held out"
+        return [BrokenRule("training.scheduler", what, "set data.eval_fraction or data.eval_source")]
+    return []
 
 
 def _nearest(name: str, known: frozenset[str]) -> str:

@@ -18,7 +18,8 @@ MOST_TOKENS = 64
 class Samples(TrainerCallback):
     """Every `steps` steps, and greedily, so that only the training changes the answer and no random state is used.
 
-    A failing answer is a warning, never the end of a run.
+    All ranks answer together, since each may hold only a part of the weights; the first one writes. A failing
+    answer is a warning, never the end of a run.
     """
 
     def __init__(

@@ -49,7 +49,7 @@ def train(run: Run, *, resume: bool, signals: StopSignals) -> int:
         )
         guard_trackers(trainer, reporter.warn)
         trainer.add_callback(reporter)
-        if session.recipe.training.sample_steps and first and world_size() == 1:
+        if session.recipe.training.sample_steps:
             trainer.add_callback(samples_of(session, trainer, reporter))
         trainer.add_callback(controller)
         checkpoint = find_checkpoint(run, first) if resume else None

@@ -52,6 +52,20 @@ def test_what_the_source_says_is_what_the_installed_classes_have() -> None:
             '[training.extra]\noutput_dir = "x"\n',
             "recipe: line 2: training.extra.output_dir is decided by the run folder; remove it",
         ),
+        (
+            '[training]\nscheduler = "cosine_with_min_lr"\n',
+            "recipe: line 2: cosine_with_min_lr needs min_lr or min_lr_rate; "
+            "for example training.extra.lr_scheduler_kwargs = { min_lr_rate = 0.1 }",
+        ),
+        (
+            '[data]\neval_fraction = 0\n[training]\nscheduler = "reduce_lr_on_plateau"\n',
+            "recipe: line 4: reduce_lr_on_plateau follows the evaluation, and no rows are held out; "
+            "set data.eval_fraction or data.eval_source",
+        ),
+        (
+            '[training]\nreport_to = ["wandbb"]\n',
+            "recipe: line 2: there is no tracker wandbb; did you mean wandb?",
+        ),
     ],
 )
 def test_a_wrong_name_is_told_with_its_line(text: str, message: str) -> None:
@@ -75,8 +89,7 @@ def test_no_package_is_imported_for_it() -> None:
 
 
 def test_the_package_of_every_optimizer() -> None:
-    own = {"adamw_torch", "adamw_torch_fused", "adamw_torch_xla", "adamw_torch_npu_fused"}
-    own |= {"adafactor", "sgd", "adagrad", "rmsprop"}
+    own = {"adamw_torch", "adamw_torch_fused", "adafactor", "sgd", "adagrad", "rmsprop"}
     assert {name for name in optimizers() if not package_of(name)} == own
     bitsandbytes = {name for name in optimizers() if package_of(name) == "bitsandbytes"}
     assert {"paged_adamw_8bit", "lion_32bit", "ademamix", "adamw_8bit", "rmsprop_bnb"} <= bitsandbytes

@@ -20,6 +20,7 @@ METHODS = {
     "freeze": ["tuner.method=freeze", "tuner.train_last_layers=1"],
     "full": ["tuner.method=full"],
     "nf4": ["model.quantization=nf4", 'tuner.targets=["q_proj"]'],
+    "fp4": ["model.quantization=fp4", "model.double_quantization=false", 'tuner.targets=["q_proj"]'],
     "int8": ["model.quantization=int8", 'tuner.targets=["q_proj"]'],
 }
 
@@ -135,3 +136,50 @@ def test_sixteen_bit_and_checkpointing_train(make_trainer: Callable[..., Any]) -
     assert trainer.state.global_step == 2
     narrow = make_trainer("model.dtype=bfloat16", "tuner.adapter_dtype=bfloat16")
     assert {p.dtype for p in narrow.model.parameters() if p.requires_grad} == {torch.bfloat16}
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        "adamw_torch",
+        "adafactor",
+        "sgd",
+        "adamw_8bit",
+        "paged_adamw_8bit",
+        "paged_lion_32bit",
+        "ademamix_8bit",
+    ],
+)
+def test_an_optimizer_moves_the_weights(optimizer: str, make_trainer: Callable[..., Any]) -> None:
+    trainer = make_trainer(f"training.optimizer={optimizer}", "training.max_steps=1", "training.warmup=0.0")
+    before = trained_state(trainer.model)
+    trainer.train()
+    after = trained_state(trainer.model)
+    assert any(not before[name].equal(after[name]) for name in after)
+    wrapped = trainer.optimizer.optimizer
+    assert type(wrapped).__module__.startswith(
+        "bitsandbytes" if any(mark in optimizer for mark in ("8bit", "paged")) else ("torch", "transformers")
+    )
+
+
+@pytest.mark.parametrize(
+    ("scheduler", "rates"),
+    [
+        ("constant", [1e-3, 1e-3, 1e-3, 1e-3]),
+        ("linear", [1e-3, 7.5e-4, 5e-4, 2.5e-4]),
+        ("cosine", [1e-3, 8.5355e-4, 5e-4, 1.4645e-4]),
+        ("cosine_with_min_lr", [1e-3, 8.6820e-4, 5.5e-4, 2.3180e-4]),
+        ("warmup_stable_decay", [1e-3, 1e-3, 1e-3, 5e-4]),
+    ],
+)
+def test_a_scheduler_sets_the_learning_rate(
+    scheduler: str, rates: list[float], make_trainer: Callable[..., Any]
+) -> None:
+    arguments = {"cosine_with_min_lr": "{min_lr_rate=0.1}", "warmup_stable_decay": "{num_decay_steps=2}"}
+    extra = [f"training.extra.lr_scheduler_kwargs={arguments[scheduler]}"] if scheduler in arguments else []
+    trainer = make_trainer(
+        f"training.scheduler={scheduler}", "training.max_steps=4", "training.warmup=0.0", *extra
+    )
+    trainer.train()
+    logged = [entry["learning_rate"] for entry in trainer.state.log_history if "learning_rate" in entry]
+    assert logged == pytest.approx(rates, rel=1e-3)

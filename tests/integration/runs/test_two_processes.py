@@ -34,10 +34,11 @@ def two_processes(strategy: str) -> tuple[str, ...]:
 def test_two_processes_give_the_loss_of_one(make_run: MakeRun) -> None:
     same = ("tuner.dropout=0.0", "training.save_steps=3")
     one = make_run(*same, "training.micro_batch=4", name="one")
-    ddp = make_run(*same, *two_processes("ddp"), name="ddp")
-    fsdp = make_run(*same, *two_processes("fsdp"), name="fsdp")
+    samples = ('training.sample_prompts=["Say it."]', "training.sample_steps=3")
+    ddp = make_run(*same, *samples, *two_processes("ddp"), name="ddp")
+    fsdp = make_run(*same, *samples, *two_processes("fsdp"), name="fsdp")
     for run in (one, ddp, fsdp):
-        assert train(run, 120).state == "done", run.log.read_text()[-3000:]
+        assert train(run, 240).state == "done", run.log.read_text()[-3000:]
     whole = curve_of(one)
     for run in (ddp, fsdp):
         assert list(curve_of(run).steps) == list(range(1, 7))  # one voice
@@ -45,11 +46,15 @@ def test_two_processes_give_the_loss_of_one(make_run: MakeRun) -> None:
         trained = [e["trained_tokens"] for e in read_events(run.folder)[0] if e["kind"] == "step"]
         assert trained == [e["trained_tokens"] for e in read_events(one.folder)[0] if e["kind"] == "step"]
 
+        events = read_events(run.folder)[0]
+        assert [event["step"] for event in events if event["kind"] == "sample"] == [3, 6]
+        assert [event["rule"] for event in events if event["kind"] == "warning"] == []
+
     # Sharded weights are saved whole, and a sharded run goes on where it was.
     assert_same_weights(fsdp.adapter, one.adapter)
     shutil.rmtree(fsdp.checkpoints / "checkpoint-6")
     append_event(fsdp.folder, "end", state="stopped", note="asked to stop", step=3)
-    assert train(fsdp, 120, resume=True).state == "done", fsdp.log.read_text()[-3000:]
+    assert train(fsdp, 240, resume=True).state == "done", fsdp.log.read_text()[-3000:]
     assert "from the checkpoint at step 3" in fsdp.events.read_text()
     assert list(curve_of(fsdp).values) == pytest.approx(list(whole.values), abs=2e-4)
 
