@@ -28,6 +28,7 @@ from textual.widgets import Static
 
 import themes
 from core.errors import TunedeckError
+from tui.ahead import keep_tokenizer
 from tui.attention import Attention
 from tui.deck import Deck
 from tui.messages import GoTo, Pulsed, RecipeChanged, RecipeEdited, RunEnded
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
 SMALLEST = (80, 24)
 TERMINAL_CHECK_SECONDS = 5.0
-JOB_POLL_SECONDS = 0.05
+JOB_POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,8 @@ class DeckApp(App[None]):
             self.notify(f"{self.deck.problem}\nShown here: the defaults.", severity="warning", timeout=15)
             self._show_header()
         self.pulse.start(self)
+        if not self.is_headless:
+            keep_tokenizer(self.deck.recipe, self.deck.workspace)
 
     def _first_panel(self, pulse: Pulse) -> str:
         """A run that is at work is what one comes back for; else the first panel."""
@@ -209,6 +212,8 @@ class DeckApp(App[None]):
         for panel in self.mounted.values():
             panel.post_message(RecipeChanged(message.before, message.after))
         self._show_header()
+        if message.before.model.source != message.after.model.source and not self.is_headless:
+            keep_tokenizer(message.after, self.deck.workspace)
 
     def _deliver_jobs(self) -> None:
         self.deck.jobs.deliver()

@@ -10,6 +10,8 @@ than its Rust part is not kept.
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import gc
 import hashlib
 import json
 import shutil
@@ -37,15 +39,26 @@ def kept(folder: Path) -> tuple[dict[str, Any], Any] | None:
     place = _place(folder)
     found = _read(place)
     if found is None and "transformers" not in sys.modules:
-        with contextlib.suppress(OSError, subprocess.SubprocessError):
-            command = [sys.executable, "-P", "-m", "core.data.kept_tokenizer", str(folder), str(place)]
-            subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_LONGEST_SECONDS)
-            found = _read(place)
+        _make(folder, place)
+        found = _read(place)
     if found is None or not found["usable"]:
         return None
     from tokenizers import Tokenizer
 
     return found["facts"], Tokenizer.from_file(str(place / "tokenizer.json"))
+
+
+def make_ready(folder: Path) -> None:
+    """Have a folder's tokenizer kept, if it is not yet. Waits for it; a folder without one is left alone."""
+    place = _place(folder)
+    if _read(place) is None and any(folder.glob("tokenizer*")):
+        _make(folder, place)
+
+
+def _make(folder: Path, place: Path) -> None:
+    command = [sys.executable, "-P", "-m", "core.data.kept_tokenizer", str(folder), str(place)]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_LONGEST_SECONDS)
 
 
 def keep(folder: Path, place: Path) -> None:
@@ -96,15 +109,21 @@ def _state(folder: Path) -> list[tuple[str, int, int]]:
 
 def _forget_oldest(cache: Path) -> None:
     with contextlib.suppress(OSError):
-        for folder in sorted(cache.iterdir(), key=lambda item: item.stat().st_mtime)[:-_MOST_KEPT]:
+        folders = sorted(filter(Path.is_dir, cache.iterdir()), key=lambda item: item.stat().st_mtime)
+        for folder in folders[:-_MOST_KEPT]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def main() -> None:
-    """The short-lived process: FOLDER PLACE."""
+    """The short-lived process: FOLDER PLACE. Where another is at it already, its outcome is waited for."""
     sys.modules["torch"] = None  # type: ignore[assignment]  # its import takes longer than all the rest
     folder, place = map(Path, sys.argv[1:])
-    keep(folder, place)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with (place.parent / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _read(place) is None:
+            gc.disable()  # imports make much and drop nothing
+            keep(folder, place)
 
 
 if __name__ == "__main__":

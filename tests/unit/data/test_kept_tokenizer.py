@@ -86,6 +86,25 @@ def test_a_row_is_shown_without_transformers_or_torch(tmp_path: Path) -> None:
     assert heavy == []
 
 
+def test_it_is_made_once_where_two_ask_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The app asks ahead, the workshop soon after: the second waits for the first and makes nothing."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    place = kept_tokenizer._place(EMBEDDED_MODEL)
+    command = [sys.executable, "-P", "-m", "core.data.kept_tokenizer", str(EMBEDDED_MODEL), str(place)]
+    first, second = (subprocess.Popen(command, stderr=subprocess.DEVNULL) for _ in range(2))
+    first.wait()
+    made = (place / "facts.json").stat().st_mtime_ns
+    assert (first.returncode, second.wait()) == (0, 0)
+    assert (place / "facts.json").stat().st_mtime_ns == made
+    kept_tokenizer.make_ready(EMBEDDED_MODEL)
+    assert (place / "facts.json").stat().st_mtime_ns == made
+
+
+def test_a_folder_without_a_tokenizer_is_left_alone(tmp_path: Path) -> None:
+    kept_tokenizer.make_ready(tmp_path)
+    assert not (cache_folder() / "tokenizers").exists()
+
+
 def test_what_is_more_than_its_rust_part_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hf = from_transformers(EMBEDDED_MODEL)
     assert is_plain(hf)
