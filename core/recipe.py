@@ -24,6 +24,7 @@ Dtype = Literal["bfloat16", "float16", "float32"]
 Attention = Literal["auto", "sdpa", "flash_attention_2", "eager"]
 Quantization = Literal["none", "int8", "nf4", "fp4"]
 Method = Literal["lora", "rslora", "dora", "ia3", "prompt", "prefix", "freeze", "full"]
+Format = Literal["auto", "messages", "prompt-completion", "pair", "text", "tokens", "preference"]
 LossOn = Literal["auto", "assistant", "last", "completion", "all", "roles", "flags", "response-template"]
 Packing = Literal["none", "bfd", "bfd_split", "wrapped"]
 Strategy = Literal["single", "ddp", "fsdp", "zero1", "zero2", "zero3"]
@@ -102,7 +103,7 @@ class DataSection(Section):
     config: str = Field("", description="configuration of a Hub data set")
     split: str = Field("train", description="split of a Hub data set")
     revision: str = Field("main", description="branch, tag or commit of a Hub data set")
-    format: str = Field("auto", description="auto, or the name of one format (docs/data.md)")
+    format: Format = Field("auto", description="auto, or how every row is to be read (docs/data.md)")
     columns: dict[str, str] = Field(default_factory=dict, description="map from a known field to your column")
     eval_source: str = Field("", description="file, folder or Hub id with held-out rows")
     eval_fraction: Annotated[float, Field(ge=0, lt=1)] = Field(

@@ -28,8 +28,9 @@ from core.data.convert import conversations, to_conversation
 from core.data.drafting import Drafter
 from core.data.encoders import exact_encoder
 from core.data.parts import rendering_of
+from core.data.render import limits
 from core.data.rowpass import Labelled, cut_length, label_conversations
-from core.data.rows import Rows, read_rows
+from core.data.rows import Rows, read_rows, require_rows
 from core.data.split import hold_out, prompt_key
 from core.data.statistics import Cut, Lengths, cut_at, histogram, summary
 from core.data.templates import choose_template
@@ -122,12 +123,16 @@ def check(
     """
     started = time.perf_counter()
     rows = read_rows(recipe.data.source, workspace, recipe.data)
+    require_rows(rows, recipe.data.source)
     tokenizer = load_tokenizer(model_folder, trust_remote_code=recipe.model.trust_remote_code)
     drafter = Drafter(recipe.data, tokenizer, choose_template(recipe.data.template, tokenizer, workspace))
     model = model_facts(recipe, model_folder, drafter)
     run = _Run(recipe, model)
     for batch in rows.batches(BATCH_ROWS):
-        run.add([to_conversation(row, recipe.data) for row in batch], {row.number: row.file for row in batch})
+        with limits():
+            run.add(
+                [to_conversation(row, recipe.data) for row in batch], {row.number: row.file for row in batch}
+            )
         if progress is not None:
             passed = time.perf_counter() - started
             done = batch[-1].number + 1
@@ -139,7 +144,8 @@ def check(
         return found
 
     notes = [*run.notes, *set_notes(run.set_facts, _eval_keys(recipe, workspace), conversation_of)]
-    notes += model_notes(model, recipe.data.packing, run.probe)
+    with limits():
+        notes += model_notes(model, recipe.data.packing, run.probe)
     trained, held_out = run.trained_rows()
     return CheckReport(
         rows=len(rows),

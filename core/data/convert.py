@@ -28,10 +28,10 @@ from core.data.formats.special import is_preference, preference, tokens
 from core.data.formats.tools import tools_of
 from core.data.formats.values import Unreadable, kind_of, parsed_json, text_of
 from core.data.types import Conversation, Message, Row, RowProblem
-from core.recipe import DataSection
+from core.recipe import DataSection, Format
 
-FORMATS = ("messages", "prompt-completion", "pair", "text", "tokens", "preference")
 _TURN_COLUMNS = ("messages", "conversations", "conversation", "dialogue", "dialog", "chat", "turns", "data")
+_QUESTIONS = ("prompt", "instruction", "question", "query", "problem", "input")
 _PLAIN_CHAT = "OpenAI messages role/content"
 _TEXT_COLUMNS = ("text", "content", "document", "body")
 
@@ -45,9 +45,8 @@ def conversations(rows: Iterable[Row], data: DataSection) -> Iterator[Conversati
 def to_conversation(row: Row, data: DataSection) -> Conversation | RowProblem:
     """One row as a conversation. Never raises for what the row holds."""
     if row.problem:
-        return RowProblem(
-            row.number, "unreadable-row", row.problem, "mend or remove the row; the others are used"
-        )
+        where = f"{row.file}, line {row.line}: {row.problem}"
+        return RowProblem(row.number, "unreadable-row", where, "mend or remove the row; the others are used")
     try:
         raw = _mapped(row.raw, data.columns) if data.columns else row.raw
         return _converted(row.number, raw, data)
@@ -57,10 +56,8 @@ def to_conversation(row: Row, data: DataSection) -> Conversation | RowProblem:
         return RowProblem(row.number, "unreadable-row", "nested too deeply to be read", "flatten the row")
 
 
-def format_of(raw: Any) -> str | None:
-    """The name of the record's shape (one of FORMATS), or None if it is none that is known."""
-    if isinstance(raw, str):
-        return "text"
+def format_of(raw: Any) -> Format | None:
+    """The name of the record's shape, or None if it is none that is known."""
     if isinstance(raw, list):
         return (
             "messages"
@@ -92,13 +89,9 @@ def _converted(number: int, raw: Any, data: DataSection) -> Conversation:
     shape = format_of(raw) if data.format == "auto" else data.format
     if shape is None:
         raise _unknown_shape(raw)
-    if data.format != "auto" and shape not in FORMATS:
-        raise Unreadable(
-            "unknown-format", f'data.format = "{shape}"', f"use auto or one of {', '.join(FORMATS)}"
-        )
     if isinstance(raw, list):
         raw = {"messages": raw}
-    if isinstance(raw, str):
+    if isinstance(raw, str) and shape == "text":
         raw = {"text": raw}
     if not isinstance(raw, dict):
         raise _unknown_shape(raw)
@@ -183,16 +176,20 @@ def _conversation(
     how: str,
     completion_from: int | None = None,
 ) -> Conversation:
-    kwargs = raw.get("chat_template_kwargs")
+    kwargs = parsed_json(raw.get("chat_template_kwargs")) or {}
+    if not isinstance(kwargs, dict):
+        raise Unreadable(
+            "wrong-type",
+            f"chat_template_kwargs is {kind_of(kwargs)}, not an object",
+            "write names and values",
+        )
     return Conversation(
         number,
         "messages" if completion_from is None else "prompt-completion",
         messages,
         completion_from=completion_from,
         tools=tools_of(raw.get("tools")) or tools_of(raw.get("functions")),
-        template_kwargs={key: value for key, value in kwargs.items() if value is not None}
-        if isinstance(kwargs, dict)
-        else {},
+        template_kwargs={key: value for key, value in kwargs.items() if value is not None},
         how=how,
     )
 
@@ -247,7 +244,12 @@ def _reached(raw: dict[str, Any], column: str) -> Any:
 
 def _unknown_shape(raw: Any) -> Unreadable:
     if not isinstance(raw, dict):
-        return Unreadable("unknown-format", f"the row is {kind_of(raw)}", "write objects with named columns")
+        fix = (
+            'write {"text": ...}, or set data.format = "text"'
+            if isinstance(raw, str)
+            else "write objects with named columns"
+        )
+        return Unreadable("unknown-format", f"the row is {kind_of(raw)}", fix)
     if is_turns(raw.get("prompt")):
         return Unreadable(
             "prompt-only",
@@ -266,6 +268,13 @@ def _unknown_shape(raw: Any) -> Unreadable:
             "message-tree",
             "a tree of messages with many answers (OpenAssistant)",
             "write each path from root to leaf as one conversation",
+        )
+    question = next((name for name in _QUESTIONS if isinstance(raw.get(name), str)), None)
+    if question is not None:
+        return Unreadable(
+            "prompt-only",
+            f"{question} has no answer beside it; the columns are {', '.join(map(str, list(raw)[:8]))}",
+            f'name the answer: data.columns = {{prompt = "{question}", completion = "YOUR COLUMN"}}',
         )
     return Unreadable(
         "unknown-columns",

@@ -10,7 +10,7 @@ from typing import Any
 
 from core.data.fields import fields_of
 from core.data.loss import Loss, loss_of
-from core.data.render import Renderer, RenderError, template_messages, time_limit
+from core.data.render import Renderer, RenderError, limits, template_messages
 from core.data.responses import response_ids, response_spans
 from core.data.skeleton import Aligner, Alignment
 from core.data.stops import Stops, find_stops
@@ -53,7 +53,7 @@ class Drafter:
         self.tokenizer = tokenizer
         self.template = template or choose_template(section.template, tokenizer)
         self.renderer = Renderer(self.template, tokenizer) if self.template else None
-        with time_limit():
+        with limits():
             found = find_stops(tokenizer, self.renderer) if self.renderer else None
         self.stops = found or Stops(tokenizer.stop_texts)
         self._aligner = Aligner(self.renderer, self.stops) if self.renderer else None

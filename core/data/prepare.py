@@ -34,7 +34,7 @@ from core.data.rowpass import (
     label_drafts,
     note_problem,
 )
-from core.data.rows import Rows, read_rows
+from core.data.rows import Rows, read_rows, require_rows
 from core.data.saved import SavedRows, divide
 from core.data.split import hold_out, prompt_key
 from core.data.templates import choose_template
@@ -126,6 +126,7 @@ def prepare(
     started = time.perf_counter()
     data = recipe.data
     rows = read_rows(data.source, workspace, data)
+    require_rows(rows, data.source)
     eval_rows = read_rows(data.eval_source, workspace, data) if data.eval_source else None
     known = known_digest(recipe, model_folder, rows, eval_rows, workspace) if cache else None
     if known is not None and (prepared := _from_cache(known, out, started)) is not None:

@@ -8,10 +8,12 @@ threads).
 from __future__ import annotations
 
 import contextlib
+import resource
 import signal
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from core.data.sandbox import Sandbox, Spans
@@ -22,6 +24,7 @@ from core.errors import TunedeckError
 
 SECONDS_PER_ROW = 10.0  # a real template takes well under a millisecond
 LARGEST_TEXT = 64 << 20  # characters of one rendering
+MOST_BYTES = 2 << 30  # what templates may add to the process
 
 _LARGEST_POWER = 64
 _MOST_SLOW_ROWS = 3  # then the template is at fault, not the row
@@ -129,13 +132,23 @@ def _compiled(text: str) -> Any:
     environment.intercepted_binops = frozenset({"*", "**"})
     environment.binop_table |= {"*": _times, "**": _power}
     try:
-        template = environment.from_string(text)
+        with limits():  # Jinja works out constants while it compiles
+            _WATCH.begin()
+            template = environment.from_string(text)
+    except (MemoryError, RecursionError, RenderError) as error:
+        raise TunedeckError(
+            f"the chat template cannot be compiled: {_refusal(error).reason}",
+            where="data.template",
+            fix="mend the template, or choose another in data.template",
+        ) from None
     except jinja2.TemplateSyntaxError as error:
         raise TunedeckError(
             f"the chat template has an error in line {error.lineno}: {error.message}",
             where="data.template",
             fix="mend the template, or choose another in data.template",
         ) from None
+    finally:
+        _WATCH.end()
     template.globals = dict(template.globals)  # a ChainMap is copied key by key for every row
     return template
 
@@ -191,8 +204,12 @@ _WATCH = _Watch()
 
 
 @contextlib.contextmanager
-def time_limit() -> Iterator[None]:
-    """While this lasts, a row that renders longer than SECONDS_PER_ROW is refused."""
+def limits() -> Iterator[None]:
+    """While this lasts, a row that renders longer than SECONDS_PER_ROW, or takes MOST_BYTES more memory, is refused.
+
+    Templates can grow a text in more ways than a sandbox can watch (`x + x`, `~`, replace, format), so the
+    process itself may not grow beyond what it has and MOST_BYTES: Python then raises MemoryError in the template.
+    """
     if _WATCH.running or threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -200,11 +217,30 @@ def time_limit() -> Iterator[None]:
     signal.setitimer(signal.ITIMER_REAL, 1.0, 1.0)
     _WATCH.running = True
     try:
-        yield
+        with _memory_limit():
+            yield
     finally:
         _WATCH.running = False
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+@contextlib.contextmanager
+def _memory_limit() -> Iterator[None]:
+    """The soft limit of the address space at its present size and MOST_BYTES; no limit where that cannot be read."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        wanted = pages * resource.getpagesize() + MOST_BYTES
+        ceiling = min((limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY), default=wanted)
+        resource.setrlimit(resource.RLIMIT_AS, (min(wanted, ceiling), hard))
+    except (OSError, ValueError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def _refusal(error: Exception) -> RenderError:

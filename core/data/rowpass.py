@@ -12,7 +12,7 @@ import numpy as np
 from core.data.drafting import Draft, Drafter
 from core.data.encode import Encoded, Encoder, row_starts, with_rows
 from core.data.labels import label_rows
-from core.data.render import time_limit
+from core.data.render import limits
 from core.data.token_bytes import in_characters
 from core.data.tokenizer import as_ids
 from core.data.types import IGNORED, Conversation, RowProblem
@@ -84,7 +84,7 @@ def draft_rows(
 ) -> list[Draft]:
     """The first half of a batch: rendering, in Python."""
     started = time.perf_counter()
-    with time_limit():
+    with limits():
         drafts = [drafter.draft(conversation, align=align) for conversation in conversations]
     seconds.render += time.perf_counter() - started
     return drafts

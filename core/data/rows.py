@@ -139,6 +139,12 @@ def read_rows(
     return Rows([open_file(path)], [path.name])
 
 
+def require_rows(rows: Rows, source: str) -> None:
+    """Raises UsageError for a source without a single row."""
+    if not len(rows):
+        raise UsageError("it holds no rows", where=source, fix="name a file with rows in data.source")
+
+
 def hub_name(source: str) -> str:
     """The name of the Hub data set that a source without a file of that name stands for; empty if it cannot be one."""
     name = source.removeprefix(HUB_PREFIX)

@@ -18,7 +18,7 @@ from core.data.encoders import exact_encoder
 from core.data.parts import rendering_of
 from core.data.reasons import reason_of
 from core.data.rowpass import Labelled, cut_length, label_conversations
-from core.data.rows import Rows, hub_state, read_rows
+from core.data.rows import Rows, hub_state, read_rows, require_rows
 from core.data.templates import choose_template
 from core.data.token_bytes import token_bytes_of
 from core.data.tokenizer import Tokenizer, load_tokenizer
@@ -107,6 +107,7 @@ def show_row(
     rows = opened(recipe.data.source, workspace, recipe.data)
     if number >= len(rows) and not rows.whole:
         rows = read_rows(recipe.data.source, workspace, recipe.data)
+    require_rows(rows, recipe.data.source)
     if not 0 <= number < len(rows):
         raise UsageError(
             f"there is no row {number}", where=recipe.data.source, fix=f"rows go from 0 to {len(rows) - 1}"

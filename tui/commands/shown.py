@@ -22,7 +22,7 @@ def shown_lines(shown: ShownRow, *, ids: bool = False) -> list[str]:
     """A row as text, turn by turn; with `ids` one line per token."""
     lines = [*_head(shown), ""]
     if shown.problem:
-        return [*lines, f"not trained: {shown.problem}"]
+        return [*lines, f"not trained: {visible(shown.problem)}"]
     return lines + (_token_lines(shown) if ids else _turn_lines(shown))
 
 
@@ -81,7 +81,7 @@ def _head(shown: ShownRow) -> list[str]:
 
 
 def _setting(shown: ShownRow) -> str:
-    return f"loss on {shown.loss_on}, template: {shown.template}"
+    return f"loss on {shown.loss_on}, template: {visible(shown.template)}"
 
 
 def _counted(shown: ShownRow) -> str:
@@ -128,7 +128,7 @@ def _token_lines(shown: ShownRow) -> list[str]:
         label = "-" if token.label == _IGNORED else str(token.label)
         lines.append(
             f"{mark} {index:>5} {token.id:>7} {label:>6}   {visible(token.text):<22} "
-            f"{visible(token.role):<11} {token.part:<18} {token.reason}"
+            f"{visible(token.role):<11} {token.part:<18} {visible(token.reason)}"
         )
     return lines
 

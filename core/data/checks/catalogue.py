@@ -89,6 +89,7 @@ CATALOGUE: dict[str, Diagnosis] = {
     "near-prompt": Diagnosis("warning", 9, "nearly the same prompt, word for word, has different answers ({detail})", "keep the better one, unless the difference matters"),
     "eval-leak": Diagnosis("error", 9, "the prompt is in the evaluation rows too", "take the rows out of one side"),
     "length-outlier": Diagnosis("note", 9, "far longer than the rest: {detail}", "look at these rows; they decide memory and padding"),
+    "looks-missing": Diagnosis("warning", 9, "a text is only {detail}, as tables write a missing value", "fill it in, or take the row out"),
     "mojibake": Diagnosis("warning", 9, "text was decoded with the wrong character set: {detail}", "write the file again from its source as UTF-8"),
     "replacement-character": Diagnosis("warning", 9, "U+FFFD stands where a character was lost: {detail}", "write the file again from its source"),
     "control-character": Diagnosis("warning", 9, "a control character in the text: {detail}", "take it out"),

@@ -12,6 +12,7 @@ from core.data.checks.facts import Note, shown
 _SUSPECT = re.compile(
     "[ÂÃâåæçèéðñã][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u2122]+"
 )
+_MISSING = frozenset({"nan", "null", "<na>", "n/a", "#n/a", "nat"})
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _INVISIBLE = re.compile("[\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad]")
 
@@ -27,6 +28,8 @@ def encoding_notes(row: int, texts: list[str]) -> Iterator[Note]:
 
 
 def _of_text(row: int, text: str) -> Iterator[Note]:
+    if len(text) < 10 and text.strip().casefold() in _MISSING:
+        yield Note("looks-missing", row, f'"{shown(text.strip())}"')
     control = _CONTROL.search(text)
     if control:
         yield Note("control-character", row, _around(text, control.start()))

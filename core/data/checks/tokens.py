@@ -45,8 +45,9 @@ def _is_blank(model: ModelFacts, token: int) -> bool:
 
 def _outside(facts: RowFacts, model: ModelFacts) -> Iterator[Note]:
     rows = model.embedding_rows
-    if rows is not None and len(facts.ids) and int(facts.ids.max()) >= rows:
-        yield Note("id-outside-embeddings", facts.row, f"{int(facts.ids.max())} of {rows}")
+    largest = max(int(facts.ids.max(initial=0)), int(facts.labels.max(initial=0)))
+    if rows is not None and largest >= rows:
+        yield Note("id-outside-embeddings", facts.row, f"{largest} of {rows}")
 
 
 def _markup(facts: RowFacts, model: ModelFacts, texts: list[str]) -> Iterator[Note]:

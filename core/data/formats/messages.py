@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ _CALL_ROLES = frozenset({"function_call", "tool_call", "tool_calls"})
 _ROLE_KEYS = ("role", "from", "speaker", "author")
 _CONTENT_KEYS = ("content", "value", "text")
 _REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")
+_LABELS = ("name", "tool_call_id")
 _FLAG_KEYS = ("train", "loss", "training")
 _WEIGHT_KEYS = ("weight", "loss_weight", "loss_scale")
 _TEXT_PARTS = ("text", "input_text", "output_text")
@@ -105,10 +107,19 @@ def _message(turn: Any, number: int, role_keys: tuple[str, ...], content_keys: t
         content=text_of(content, what),
         reasoning=None if reasoning is None else text_of(reasoning, f"the reasoning of turn {number}"),
         tool_calls=calls,
-        extra={key: turn[key] for key in ("name", "tool_call_id") if turn.get(key) is not None},
-        train=_flag(turn),
-        weight=_weight(turn),
+        extra={
+            key: _label(turn[key], f"{key} of turn {number}") for key in _LABELS if turn.get(key) is not None
+        },
+        train=_flag(turn, number),
+        weight=_weight(turn, number),
     )
+
+
+def _label(value: Any, what: str) -> Any:
+    """A name or id that templates print: text or a number."""
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        raise Unreadable("wrong-type", f"{what} is {kind_of(value)}, not text", "write it as text")
+    return value
 
 
 def _parts(parts: list[Any], what: str) -> tuple[str, str | None, tuple[dict[str, Any], ...]]:
@@ -145,22 +156,32 @@ def _parts(parts: list[Any], what: str) -> tuple[str, str | None, tuple[dict[str
     return "".join(text), "".join(reasoning) if reasoning else None, calls
 
 
-def _flag(turn: dict[str, Any]) -> bool | None:
-    """Whether the data asks for this turn to be trained; None if it does not say."""
+def _flag(turn: dict[str, Any], number: int) -> bool | None:
+    """Whether the data asks for this turn to be trained; None if it does not say. Raises Unreadable for other types."""
     for key in _FLAG_KEYS:
         value = parsed_json(turn.get(key))
         if isinstance(value, (bool, int, float)):
             return bool(value)
+        _refuse_other(value, f"{key} of turn {number}", "true or false")
     masked = turn.get("masked")
-    if isinstance(masked, bool):
+    if isinstance(masked, (bool, int)):
         return not masked
-    weight = _weight(turn)
+    _refuse_other(masked, f"masked of turn {number}", "true or false")
+    weight = _weight(turn, number)
     return None if weight is None else weight > 0
 
 
-def _weight(turn: dict[str, Any]) -> float | None:
+def _weight(turn: dict[str, Any], number: int) -> float | None:
     for key in _WEIGHT_KEYS:
         value = turn.get(key)
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if isinstance(value, (int, float)) and math.isfinite(value):
             return float(value)
+        _refuse_other(value, f"{key} of turn {number}", "a number")
     return None
+
+
+def _refuse_other(value: Any, what: str, wanted: str) -> None:
+    if value is not None:
+        raise Unreadable(
+            "wrong-type", f"{what} is {kind_of(value)}, not {wanted}", f"write {wanted}, or leave it out"
+        )

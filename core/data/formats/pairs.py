@@ -33,17 +33,17 @@ def system_messages(raw: dict[str, Any]) -> tuple[Message, ...]:
 
 def pair_messages(raw: dict[str, Any], user: str, answer: str) -> tuple[tuple[Message, ...], str]:
     """System, history, question and answer as messages, and how they were read, in words."""
-    question = text_of(raw[user], user)
+    question = text_of(raw[user], user, numbers=True)
     how = f"{user} is the user's turn, {answer} the assistant's"
     context = next((key for key in _CONTEXT_FIELDS if user == "instruction" and raw.get(key)), None)
     if context:
-        question = f"{question}\n{text_of(raw[context], context)}"
+        question = f"{question}\n{text_of(raw[context], context, numbers=True)}"
         how = f"{user} and {context}, joined by a new line, are the user's turn, {answer} the assistant's"
     messages = (
         *system_messages(raw),
         *history_messages(raw.get("history")),
         Message("user", question),
-        Message("assistant", text_of(raw[answer], answer)),
+        Message("assistant", text_of(raw[answer], answer, numbers=True)),
     )
     return messages, how
 

@@ -43,12 +43,12 @@ def preference(row: int, raw: dict[str, Any], columns: dict[str, str]) -> Conver
 
 def tokens(row: int, raw: dict[str, Any]) -> Conversation:
     """A row of token ids with labels or a mask. Raises Unreadable if they do not fit together."""
-    ids = _integers(raw["input_ids"], "input_ids")
+    ids = _ids(raw["input_ids"], "input_ids")
     mask_name = next((name for name in _MASKS if raw.get(name) is not None), None)
     if raw.get("labels") is not None:
-        labels, how = _integers(raw["labels"], "labels"), "already tokenised, with labels"
+        labels, how = _labels(raw["labels"]), "already tokenised, with labels"
     elif mask_name:
-        mask = _integers(raw[mask_name], mask_name)
+        mask = _mask(raw[mask_name], mask_name)
         _same_length(ids, mask, mask_name)
         labels = tuple(token if kept else IGNORED for token, kept in zip(ids, mask, strict=True))
         how = f"already tokenised, labels from {mask_name}"
@@ -69,17 +69,49 @@ def _turns(value: Any, role: str, columns: dict[str, str]) -> list[Message]:
     return [Message(role, text_of(value, role))]
 
 
+def _ids(value: Any, what: str) -> tuple[int, ...]:
+    """Token ids: whole numbers from 0. Raises Unreadable for anything else."""
+    numbers = _integers(value, what)
+    if numbers and min(numbers) < 0:
+        raise Unreadable("wrong-type", f"{what} holds {min(numbers)}", "ids begin at 0")
+    return numbers
+
+
+def _labels(value: Any) -> tuple[int, ...]:
+    """Ids, and IGNORED for what carries no loss."""
+    numbers = _integers(value, "labels")
+    odd = next((number for number in numbers if number < 0 and number != IGNORED), None)
+    if odd is not None:
+        raise Unreadable("wrong-type", f"labels holds {odd}", f"write {IGNORED} for tokens without loss")
+    return numbers
+
+
+def _mask(value: Any, what: str) -> tuple[int, ...]:
+    """1 or true for what carries loss, 0 or false for what does not."""
+    numbers = _integers(
+        [int(item) if isinstance(item, bool) else item for item in value]
+        if isinstance(value, list)
+        else value,
+        what,
+    )
+    odd = next((number for number in numbers if number not in (0, 1)), None)
+    if odd is not None:
+        raise Unreadable(
+            "wrong-type", f"{what} holds {odd}", "write 1 for tokens with loss, 0 for the others"
+        )
+    return numbers
+
+
 def _integers(value: Any, what: str) -> tuple[int, ...]:
     if not isinstance(value, list):
         raise Unreadable(
             "wrong-type", f"{what} is {kind_of(value)}, not a list of ids", "write a list of whole numbers"
         )
-    try:
-        numbers = tuple(int(item) for item in value)
-    except (TypeError, ValueError, OverflowError):
+    if not all(type(item) is int or (isinstance(item, float) and item.is_integer()) for item in value):
         raise Unreadable(
             "wrong-type", f"{what} holds something that is no whole number", "write whole numbers"
-        ) from None
+        )
+    numbers = tuple(map(int, value))
     if numbers and not -(2**31) <= min(numbers) <= max(numbers) < 2**31:
         raise Unreadable(
             "wrong-type", f"{what} holds a number beyond 32 bits", "check how the file was written"

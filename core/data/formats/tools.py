@@ -23,7 +23,15 @@ def tools_of(value: Any) -> tuple[Any, ...]:
             f"tools is {kind_of(value)} that is not a list of tools",
             "write tools as a list of JSON schemas, or as JSON text of one",
         )
-    return tuple(_wrapped(parsed_json(tool)) for tool in value)
+    tools = [parsed_json(tool) for tool in value]
+    odd = next((tool for tool in tools if not isinstance(tool, dict)), None)
+    if odd is not None or None in tools:
+        raise Unreadable(
+            "tools-unreadable",
+            f"tools holds {kind_of(odd)}, not a JSON schema",
+            "write every tool as an object",
+        )
+    return tuple(_wrapped(tool) for tool in tools)
 
 
 def calls_of(value: Any) -> tuple[dict[str, Any], ...]:
@@ -35,8 +43,8 @@ def calls_of(value: Any) -> tuple[dict[str, Any], ...]:
     return tuple(_call(parsed_json(call)) for call in calls)
 
 
-def _wrapped(tool: Any) -> Any:
-    if isinstance(tool, dict) and "function" not in tool and "name" in tool:
+def _wrapped(tool: dict[str, Any]) -> dict[str, Any]:
+    if "function" not in tool and "name" in tool:
         return {"type": "function", "function": tool}
     return tool
 

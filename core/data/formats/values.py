@@ -17,8 +17,8 @@ class Unreadable(Exception):
         self.fix = fix
 
 
-def text_of(value: Any, what: str) -> str:
-    """The value as text. Whole and decimal numbers are written out; None is empty text.
+def text_of(value: Any, what: str, *, numbers: bool = False) -> str:
+    """The value as text; None is empty text. With `numbers`, whole and decimal ones are written out.
 
     Raises Unreadable for anything else, for NaN, and for text that has no UTF-8 form.
     """
@@ -28,11 +28,13 @@ def text_of(value: Any, what: str) -> str:
         return value
     if value is None:
         return ""
-    if isinstance(value, float) and math.isnan(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise Unreadable(
-            "missing-value", f"{what} is NaN, a missing value", "fill it in, or take the row out"
+            "missing-value",
+            f"{what} is {'NaN' if math.isnan(value) else 'infinite'}, a missing value",
+            "fill it in, or take the row out",
         )
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+    if numbers and isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
     raise Unreadable(
         "wrong-type", f"{what} is {kind_of(value)}, not text", "write it as text, or map another column"

@@ -25,14 +25,40 @@ class JsonArrayFile:
         self.path = path
         self._data = map_bytes(path)
         self._bounds = element_bounds(self._data, begin)
+        self._damage = self._damage_at_the_end(begin)
 
     def __len__(self) -> int:
-        return len(self._bounds)
+        return len(self._bounds) + (self._damage is not None)
 
     def read(self, start: int, stop: int) -> list[Record]:
         return [self._record(number) for number in range(start, stop)]
 
+    def _damage_at_the_end(self, begin: int) -> Record | None:
+        """A record for what is lost where the array is not closed, or where more stands after it.
+
+        An element that the end of the file cuts through is a damaged record of its own already.
+        """
+        end = int(self._bounds[-1][1]) if len(self._bounds) else begin
+        closed = self._data[end : end + 1] == b"]" if len(self._bounds) else self._closes_at_once(begin)
+        line = len(self._bounds) + 1
+        if not closed:
+            last = self._record(len(self._bounds) - 1) if len(self._bounds) else None
+            whole = last is None or not last.problem
+            return Record(line, None, "the file ends inside the array: the rest is lost") if whole else None
+        rest = bytes(self._data[end + 1 :][:4096]) if len(self._bounds) else b""
+        return (
+            Record(line, None, "more stands after the end of the array, and is not read")
+            if rest.strip()
+            else None
+        )
+
+    def _closes_at_once(self, begin: int) -> bool:
+        return bytes(self._data[begin + 1 :]).lstrip()[:1] == b"]"
+
     def _record(self, number: int) -> Record:
+        if number == len(self._bounds):
+            assert self._damage is not None
+            return self._damage
         begin, end = (int(bound) for bound in self._bounds[number])
         if end - begin > LARGEST_RECORD_BYTES:
             return too_large(number + 1, end - begin)

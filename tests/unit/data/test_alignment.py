@@ -35,7 +35,7 @@ def chat(*turns: tuple[str, str]) -> Conversation:
 def drafted(tokenizer: Tokenizer, conversation: Conversation, template: str = "", **section: Any) -> Draft:
     chosen = Template(template, "of the test") if template else None
     drafter = Drafter(DataSection(**section), tokenizer, chosen)
-    with render.time_limit():
+    with render.limits():
         return drafter.draft(conversation, align=True)
 
 

@@ -85,11 +85,11 @@ def test_prompt_and_completion() -> None:
 def test_text() -> None:
     for raw in (
         {"text": "Once"},
-        "Once",
         {"content": "Once"},
         {"messages": [{"role": "pretrain", "content": "Once"}]},
     ):
         assert (conversation(raw).kind, conversation(raw).text) == ("text", "Once")
+    assert conversation("Once", format="text").text == "Once"
 
 
 def test_tool_calls_and_tools_in_their_usual_shapes() -> None:

@@ -131,7 +131,7 @@ def whole(code: str, without: dict[str, Any], **more: Any) -> Case:
 CASES = [
     # Rows that cannot be read as a conversation.
     row("unreadable-row", '{"messages": ['),
-    row("unknown-format", 7, "null", [1, 2]),
+    row("unknown-format", 7, "null", [1, 2], '"only text"'),
     row("unknown-columns", {"ask": "a", "reply": "b"}),
     row("unknown-message-keys", {"messages": [{"who": "me", "says": "Hi"}]}),
     row("no-messages", {"messages": []}),
@@ -142,7 +142,7 @@ CASES = [
     row("not-text", turns(("user", [{"type": "image", "url": "a.png"}]), ("assistant", "Yes.")), good=(turns(("user", [{"type": "text", "text": "Hi"}]), ("assistant", "Yes.")),)),
     row("tools-unreadable", {**GOOD, "tools": "hammer"}),
     row("tool-call-unreadable", turns(("user", "Hi"), ("assistant", {"content": "", "tool_calls": ["find"]}))),
-    row("prompt-only", {"prompt": [{"role": "user", "content": "Hi"}]}),
+    row("prompt-only", {"prompt": [{"role": "user", "content": "Hi"}]}, {"question": "c"}, {"instruction": "Sing.", "song": "la"}),
     row("message-tree", {"message_tree_id": "1", "prompt": {"text": "Hi", "replies": []}}),
     # Rows that are not trained.
     row("template-refuses", chat("Hi", "Yes."), template=CATS_ONLY),
@@ -207,6 +207,7 @@ CASES = [
     row("near-prompt", chat(LONG, "Yes."), chat(LONG.replace("river", "brook"), "No."), good=(chat(LONG.replace("old", "new"), "Yes."), chat("Hi", "Yes.")), at=(1,)),
     row("eval-leak", *MANY[:5], good=(), at=(3,), eval_source=[chat("say: 3 cats  sleep.", "No.")]),
     row("length-outlier", *MANY, chat("Say it.", "The cat sleeps. " * 60), at=(30,)),
+    row("looks-missing", {"question": "Hi", "answer": "nan"}, chat("Hi", " NULL\n"), good=({"question": "Hi", "answer": "None of them."},)),
     row("mojibake", chat("The cafÃ© isnâ€™t open.", "Yes."), good=(chat("The café isn’t open.", "Yes."),)),
     row("replacement-character", chat("The caf\ufffd.", "Yes.")),
     row("control-character", chat("The dog\0 sleeps.", "Yes."), chat("A \x1b[31mred dog.", "Yes."), good=(chat("The dog\tsleeps.\r\n", "Yes."),)),
@@ -310,8 +311,9 @@ def _prepend_bos(tokenizer: dict[str, Any], known: dict[str, Any]) -> None:
 
 
 def rows_of(report: CheckReport, code: str) -> tuple[int, ...] | None:
-    """Rows that are named under a code; None where it was not found."""
-    return next((finding.rows for finding in report.findings if finding.code == code), None)
+    """Rows that are named under a code, of all its causes; None where it was not found."""
+    found = [finding.rows for finding in report.findings if finding.code == code]
+    return tuple(sorted(row for rows in found for row in rows)) if found else None
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.code for case in CASES])
