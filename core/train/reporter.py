@@ -12,6 +12,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from core.runs.checkpoints import Checkpoint
 from core.runs.events import EventWriter
 from core.runs.watch import Watcher
+from core.train.device_reading import DeviceReading
 from core.train.measure import memory
 from core.train.trainer import RunTrainer
 
@@ -36,6 +37,7 @@ class Reporter(TrainerCallback):
         self.stop_on = stop_on
         self.stop = stop
         self.watcher = Watcher()
+        self._device = DeviceReading()
         self.trainer = trainer
         self.first_loss: float | None = None
         self.loss: float | None = None
@@ -105,6 +107,7 @@ class Reporter(TrainerCallback):
             best_eval_loss=self.best_eval_loss,
             eta_seconds=round((state.max_steps - state.global_step) * self._seconds_per_step, 1),
             **memory(),
+            **self._device.read(),
         )
         log.info("step %d/%d loss %.4f", state.global_step, state.max_steps, self.loss)
         self._clock = time.monotonic()
