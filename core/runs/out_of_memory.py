@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from core.errors import TunedeckError
+from core.errors import TunedeckError, UsageError
 from core.memory.devices import read_devices, room_for
 from core.memory.fit import Lever, case, levers
 from core.models.architecture_of import read_model
@@ -46,6 +46,21 @@ def again_with(
     """
     recipe = with_changes(run.read_recipe(), changes)
     return start(workspace, recipe, name=name_of(run), prepared=rows_for(run, recipe), progress=progress)
+
+
+def relaunch(workspace: Workspace, run: Run, lever: dict[str, Any]) -> Run:
+    """Start a run that lacked memory again, with the changes of one of its levers.
+
+    Raises UsageError for changes that would make another effective batch: that is never done silently.
+    """
+    before = run.read_recipe()
+    after = with_changes(before, lever)
+    if after.effective_batch != before.effective_batch:
+        raise UsageError(
+            f"the effective batch would be {after.effective_batch}, not {before.effective_batch}",
+            fix="change training.accumulation with training.micro_batch",
+        )
+    return again_with(workspace, run, lever)
 
 
 def rows_for(run: Run, recipe: Recipe) -> Path | None:

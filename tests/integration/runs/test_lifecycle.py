@@ -40,6 +40,7 @@ def loss_curve(run: Run) -> Curve:
 def test_it_outlives_launcher_and_terminal_and_obeys_sigterm(make_run: MakeRun) -> None:
     run = make_run(*LONG)
     code = f"""
+import time
 from pathlib import Path
 from core.runs.folder import Run
 from core.runs.launch import launch
@@ -58,6 +59,7 @@ time.sleep(600)
     )
     os.close(theirs)
     wait_for(run, lambda state: state.step > 0)
+    assert launcher.poll() is None  # it is the kill that ends it
     launcher.kill()
     launcher.wait()
     os.close(ours)  # the terminal is gone

@@ -13,7 +13,9 @@ from core.errors import UsageError
 from core.recipe import Recipe, parse_recipe
 from core.runs.events import read_events
 from core.runs.find import find_runs, living_runs
+from core.runs.folder import Run
 from core.runs.launch import launch
+from core.runs.out_of_memory import levers_of, relaunch
 from core.runs.preflight import Preflight, preflight
 from core.runs.queue import enqueue, take_out, waiting
 from core.runs.shelf import annotate, bring_back, put_away
@@ -161,3 +163,26 @@ def test_a_lack_of_memory_ends_with_priced_levers(make_run: MakeRun) -> None:
     error = next(event for event in read_events(run.folder)[0] if event["kind"] == "error")
     assert error["levers"][0]["saving_bytes"] > 0
     assert not any(event["kind"] == "step" for event in read_events(run.folder)[0])  # in the probe, not later
+
+
+def test_a_lever_never_changes_the_effective_batch(
+    make_run: MakeRun, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run(
+        "training.micro_batch=6", "training.accumulation=3", "launch.processes=2", "launch.strategy=ddp"
+    )
+    started: list[Recipe] = []
+
+    def start(_: Workspace, recipe: Recipe, **__: object) -> Run:
+        started.append(recipe)
+        return run
+
+    monkeypatch.setattr("core.runs.out_of_memory.start", start)
+    found = levers_of(run)
+    assert any("training.micro_batch" in lever.changes for lever in found)
+    for lever in found:
+        if any(key.startswith("training.") for key in lever.changes):
+            relaunch(workspace, run, lever.changes)
+    assert {recipe.effective_batch for recipe in started} == {36}
+    with pytest.raises(UsageError, match="the effective batch would be 6, not 36"):
+        relaunch(workspace, run, {"training.micro_batch": 1})
