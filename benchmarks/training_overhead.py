@@ -1,51 +1,90 @@
 """What a run costs in training speed: this trainer beside a plain TRL script with the same arguments.
 
-    python benchmarks/training_overhead.py [--steps 60] [--rounds 3] [--json FILE]
+    python benchmarks/training_overhead.py [--blocks 24] [--block 4] [--accumulation 8] [--json FILE]
 
-Both train the demo model on the same prepared rows, in turns, each round in a fresh process. The time of
-a step is taken between the ends of steps, without the probe, evaluation and checkpoints. On a machine with
-other work the processor time says more than the clock; both are printed. Bar: >= 0.99 of the plain script.
+Both trainers live in one process and take turns: a block of steps of one, then the same steps of the other, in
+the order A B B A, so that other work on the machine and a drifting clock meet both alike. Each pair of blocks
+has the same batches and gives one ratio. Printed are the median ratio and its 95 % interval (bootstrap over the
+pairs), by the clock and by processor time; on a busy machine the second says more. The time of a step is taken
+between the ends of steps, without the probe, evaluation and checkpoints. Bar: >= 0.99 of the plain script.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
+import contextlib
 import json
-import subprocess
-import sys
+import random
+import statistics
 import tempfile
+import threading
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 BAR = 0.99
+WARM_UP = 2  # pairs that are not counted: caches fill, buffers grow
+KINDS = ("clock", "processor")
 
 
-Times = dict[str, list[float]]
+@dataclass
+class Turns:
+    """Who may train now: 0 is the plain script, 1 the run. `seconds[who]` has one (clock, processor) per block."""
+
+    blocks: int
+    size: int  # steps of a block
+    seconds: tuple[list[tuple[float, float]], list[tuple[float, float]]] = field(
+        default_factory=lambda: ([], [])
+    )
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+    _played: int = 0
+
+    @property
+    def steps(self) -> int:
+        return self.blocks * self.size + 1  # the first step builds the optimizer's state and is not timed
+
+    @property
+    def now(self) -> int:
+        """A B B A A B B A: the second of a pair is the first of the next."""
+        return (self._played + 1) // 2 % 2
+
+    def wait(self, who: int) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self.now == who or self._played >= 2 * self.blocks)
+
+    def done(self, who: int, seconds: tuple[float, float]) -> None:
+        with self._changed:
+            self.seconds[who].append(seconds)
+            self._played += 1
+            self._changed.notify_all()
 
 
-def timed(trainer: Any, skip: int) -> Times:
-    """Train; seconds of every counted step, by the clock and of the processor."""
+def take_turns(trainer: Any, turns: Turns, who: int, ready: threading.Barrier) -> None:
+    """Train block by block, each when it is this trainer's turn."""
     from transformers import TrainerCallback
 
-    class Clock(TrainerCallback):
+    class Player(TrainerCallback):
         def __init__(self) -> None:
-            self.ends: list[tuple[float, float]] = []
+            self.steps = 0
+            self.started = (0.0, 0.0)
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            self.ends.append((time.perf_counter(), time.process_time()))
+            if self.steps == 0:
+                ready.wait()
+            elif self.steps % turns.size == 0:
+                now = time.perf_counter(), time.process_time()
+                turns.done(who, (now[0] - self.started[0], now[1] - self.started[1]))
+            if self.steps % turns.size == 0:
+                turns.wait(who)
+                self.started = time.perf_counter(), time.process_time()
+            self.steps += 1
 
-    clock = Clock()
-    trainer.add_callback(clock)
+    trainer.add_callback(Player())
     trainer.train()
-    counted = clock.ends[skip:]
-    steps = [after[0] - before[0] for before, after in itertools.pairwise(counted)]
-    work = [after[1] - before[1] for before, after in itertools.pairwise(counted)]
-    return {"clock": steps, "processor": work}
 
 
-def plain(run_folder: Path, skip: int) -> Times:
+def plain(run_folder: Path) -> Any:
     """A script as people write it: SFTTrainer with SFTConfig, nothing else."""
     import datasets
     import torch
@@ -63,7 +102,7 @@ def plain(run_folder: Path, skip: int) -> Times:
         recipe, run_folder / "plain", has_eval=False, on_cpu=not torch.cuda.is_available()
     )
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, recipe.model.dtype))
-    trainer = SFTTrainer(
+    return SFTTrainer(
         model=model,
         args=SFTConfig(**arguments | {"save_strategy": "no"}),
         train_dataset=datasets.load_from_disk(str(run_folder / identity["data"]["folder"])),
@@ -76,10 +115,9 @@ def plain(run_folder: Path, skip: int) -> Times:
             target_modules="all-linear",
         ),
     )
-    return timed(trainer, skip)
 
 
-def ours(run_folder: Path, skip: int) -> Times:
+def ours(run_folder: Path) -> Any:
     """The trainer of a run with all it does beside training: events, watch rules, requests, heartbeat."""
     from core.runs.events import EventWriter
     from core.runs.folder import Run
@@ -93,66 +131,75 @@ def ours(run_folder: Path, skip: int) -> Times:
     trainer = build_trainer(open_session(run, events, signals, time.monotonic()))
     Heartbeat(run)
     trainer.add_callback(Reporter(events, trainer))
-    trainer.add_callback(Controller(run, events, signals, first_rank=True))
-    return timed(trainer, skip)
+    trainer.add_callback(Controller(run, events, signals, first_rank=True, resumed=False))
+    return trainer
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--blocks", type=int, default=24, help="pairs of blocks")
+    parser.add_argument("--block", type=int, default=4, help="steps of a block")
+    parser.add_argument(
+        "--accumulation", type=int, default=8, help="micro-batches of a step: makes steps longer"
+    )
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--one", choices=["plain", "ours"], help=argparse.SUPPRESS)
-    parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    skip = max(options.steps // 6, 2)
-    if options.one:
-        print(json.dumps((plain if options.one == "plain" else ours)(options.run, skip)))
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        run = prepared_run(Path(folder), options.steps)
-        found: dict[str, list[Times]] = {"plain": [], "ours": []}
-        for _ in range(options.rounds):
-            for which in found:
-                found[which].append(one(which, run, options.steps))
-    report(found, options.json)
+    turns, ready = Turns(options.blocks, options.block), threading.Barrier(2)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        run = prepared_run(Path(folder), turns.steps, options.accumulation)
+        players = [
+            threading.Thread(target=take_turns, args=(make(run), turns, who, ready), daemon=True)
+            for who, make in enumerate((plain, ours))
+        ]
+        with contextlib.redirect_stdout(None):
+            for player in players:
+                player.start()
+            for player in players:
+                player.join()
+    report(turns, options)
 
 
-def prepared_run(folder: Path, steps: int) -> Path:
+def prepared_run(folder: Path, steps: int, accumulation: int) -> Path:
     from core.demo.paths import RECIPE
     from core.recipe import read_recipe
     from core.runs.start import create
     from core.workspace import Workspace
 
     changes = [f"training.max_steps={steps}", "training.logging_steps=1", 'data.eval_source=""']
-    recipe = read_recipe(RECIPE, [*changes, "data.eval_fraction=0.0", f"training.save_steps={steps * 10}"])
+    changes += [f"training.accumulation={accumulation}", f"training.save_steps={steps * 10}"]
+    recipe = read_recipe(RECIPE, [*changes, "data.eval_fraction=0.0"])
     return create(Workspace(folder), recipe, name="overhead").folder
 
 
-def one(which: str, run: Path, steps: int) -> Times:
-    command = [sys.executable, __file__, "--one", which, "--run", str(run), "--steps", str(steps)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(done.stderr)
-    return json.loads(done.stdout.splitlines()[-1])
+def interval(ratios: list[float], draws: int = 2000) -> tuple[float, float]:
+    """The 95 % bootstrap interval of the median; the same for the same ratios."""
+    chance = random.Random(0)
+    medians = sorted(statistics.median(chance.choices(ratios, k=len(ratios))) for _ in range(draws))
+    return medians[int(0.025 * draws)], medians[int(0.975 * draws)]
 
 
-def report(found: dict[str, list[Times]], out: Path | None) -> None:
-    """Both see the same batches in the same order, so each step's best round counts: other work only ever slows."""
-    print(f"{'':12}{'plain TRL':>14}{'a run':>14}{'speed':>9}")
-    result: dict[str, Any] = {"rounds": found, "bar": BAR}
-    for kind in ("clock", "processor"):
-        best = {}
-        for which, rounds in found.items():
-            steps = list(zip(*(entry[kind] for entry in rounds), strict=True))
-            best[which] = sum(map(min, steps)) / len(steps)
-        result[kind] = best["plain"] / best["ours"]
-        print(f"{kind:12}{1000 * best['plain']:11.2f} ms{1000 * best['ours']:11.2f} ms{result[kind]:8.3f}x")
+def report(turns: Turns, options: argparse.Namespace) -> None:
+    """One line per clock; the pairs and everything derived from them go into the JSON file."""
+    theirs, own = (blocks[WARM_UP:] for blocks in turns.seconds)
+    result: dict[str, Any] = {"bar": BAR, "steps_of_a_block": turns.size, "pairs": len(own)}
+    print(f"{len(own)} pairs of {turns.size} steps")
+    print(f"{'':12}{'plain TRL':>14}{'a run':>14}{'speed':>9}{'95 % interval':>18}")
+    for index, kind in enumerate(KINDS):
+        ratios = [one[index] / other[index] for one, other in zip(theirs, own, strict=True)]
+        low, high = interval(ratios)
+        per_step = [
+            1000 * statistics.median(b[index] for b in blocks) / turns.size for blocks in (theirs, own)
+        ]
+        result[kind] = {"ratio": statistics.median(ratios), "interval": [low, high], "ratios": ratios}
+        print(
+            f"{kind:12}{per_step[0]:11.1f} ms{per_step[1]:11.1f} ms"
+            f"{result[kind]['ratio']:8.3f}x{low:10.3f} - {high:.3f}"
+        )
     print(f"bar: >= {BAR:.2f}x")
-    if out:
-        out.write_text(json.dumps(result, indent=2))
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2))
 
 
 if __name__ == "__main__":

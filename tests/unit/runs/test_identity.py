@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from core.errors import TunedeckError
 from core.runs import identity
+from core.runs.control import kill, read_requests, request
 from core.runs.folder import Run, new_run
 from core.runs.identity import is_alive, process_from_json, process_with, this_process
 from core.runs.state import read_state
@@ -67,3 +69,14 @@ def test_on_another_host_the_heartbeat_decides(tmp_path: Path) -> None:
     assert read_state(run.folder).state == "starting"
     os.utime(run.heartbeat, (time.time() - 600, time.time() - 600))
     assert read_state(run.folder).state == "lost"
+
+
+def test_on_another_host_a_run_is_asked_and_never_killed(tmp_path: Path) -> None:
+    """The app was started elsewhere, on the same file system."""
+    run = run_named(Workspace(tmp_path), replace(this_process(), host="elsewhere"))
+    run.heartbeat.touch()
+    asked = request(run, "stop-and-save")
+    assert [entry.id for entry in read_requests(run)] == [asked.id]
+    with pytest.raises(TunedeckError, match="runs on elsewhere, not here"):
+        kill(run)
+    assert read_state(run.folder).state == "starting"
