@@ -60,6 +60,16 @@ def make_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., D
 
 
 @pytest.fixture
+def data_app(make_app: Callable[..., DeckApp], monkeypatch: pytest.MonkeyPatch) -> DeckApp:
+    """The Data panel alone, on the demo's troubled rows; see tests/tui/data_panel.py."""
+    from tests.tui.data_panel import Inline, opened
+
+    monkeypatch.setattr("core.workshop.Workshop", Inline)
+    monkeypatch.setattr("tui.data.panel.CHECK_AFTER_SECONDS", 0.01)
+    return opened(make_app(start="data"))
+
+
+@pytest.fixture
 def snap_compare(snap_compare: Callable[..., bool]) -> Callable[..., bool]:
     """The snapshot plugin's own, taking its picture once the header shows the first reading of the devices."""
 

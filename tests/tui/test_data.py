@@ -1,440 +1,191 @@
-"""The Data panel on the demo's own data: what it says of rows, tokens, findings and figures, and how it looks."""
+"""Every state of the Data panel as a picture, and that nothing in it is told by colour alone."""
 
 from __future__ import annotations
 
-import importlib
 import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from core.errors import TunedeckError
-from core.workshop import Failure, Progress, Result
-from tests.tui.test_shell import toasts, until
-from tui.data.batch_lines import counted, head_lines, strip
-from tui.data.batches import BatchView, Sequences
-from tui.data.figures import FiguresView
-from tui.data.findings import FindingList
-from tui.data.record_view import ConversationText, RawText, RecordView
-from tui.data.row_list import NumberedRows
-from tui.data.rows_tab import RowsTab
-from tui.widgets.bars import Bar
+from tests.tui.data_panel import Inline, drawn
+from tests.tui.test_shell import until
+from tui.data.batches import BatchView
 from tui.widgets.compare_view import CompareView
-from tui.widgets.rows import RowList
-from tui.widgets.text_view import TextView, wrapped
+from tui.widgets.text_view import TextView
 from tui.widgets.token_view import TokenView
 
+HOSTILE = "\x1b[2J[bold]x[/] \u202eabc\u200b \x00 שלום 🤖\ttab  two\n" * 4
 
-class Inline:
-    """The workshop's work done at once in this process, which spares starting one for every test."""
 
-    def __init__(self) -> None:
-        self._messages: list[Any] = []
-        self._last = 0
+class Silent(Inline):
+    """A workshop that is still at work."""
 
     def submit(self, function: str, /, **arguments: Any) -> int:
         self._last += 1
-        module, _, name = function.partition(":")
-        job = self._last
-        try:
-            value = getattr(importlib.import_module(module), name)(
-                **arguments, progress=lambda value: self._messages.append(Progress(job, value))
-            )
-            self._messages.append(Result(job, value))
-        except TunedeckError as error:
-            self._messages.append(Failure(job, str(error)))
-        return job
-
-    def poll(self, timeout_seconds: float = 0.0) -> list[Any]:
-        messages, self._messages = self._messages, []
-        return messages
-
-    def cancel(self) -> None:
-        self._messages.clear()
-
-    close = cancel
+        return self._last
 
 
-@pytest.fixture
-def app(make_app, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr("core.workshop.Workshop", Inline)
-    monkeypatch.setattr("tui.data.panel.CHECK_AFTER_SECONDS", 0.01)
-    return opened(make_app(start="data"))
-
-
-def opened(app: Any, **data: Any) -> Any:
-    app.deck.change(
-        {"data.source": "demo/troubled.jsonl", "data.max_length": 256}
-        | {f"data.{k}": v for k, v in data.items()}
-    )
-    app.deck.unsaved = False
-    return app
-
-
-async def drawn(pilot: Any) -> None:
-    """Until the first row and the check have arrived."""
-    app = pilot.app
-    await until(
-        pilot,
-        lambda: app.panel and app.panel.query(RowsTab) and app.panel.rows.row and app.panel.rows.report,
-        60,
-    )
-    await until(pilot, lambda: app.panel.query_one(FiguresView).cut)
+async def _rows(pilot: Any, *keys: str) -> None:
+    await drawn(pilot)
+    await pilot.press(*keys)
     await pilot.pause()
 
 
-def inspector(app: Any) -> list[str]:
-    bar = app.query_one("#inspector", Bar)
-    return [bar.text(line).strip() for line in range(4)]
+async def _record(pilot: Any) -> None:
+    await _rows(pilot, "v")
 
 
-async def test_a_row_token_by_token(app) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await drawn(pilot)
-        tokens = app.panel.rows.query_one(TokenView)
-        assert len(tokens.tokens) == 31 and tokens.kept == 31
-        assert inspector(app) == [
-            'token 20 of 31  id 442  "In"  bytes 49 6e',
-            "label 442, trained: the model must produce it: assistant turn, content",
-            "assistant  message 1 content  characters 100-102",
-            "row 0  troubled.jsonl:1  OpenAI messages role/content",
-        ]
-        tokens.focus()
-        await pilot.press("left")
-        assert inspector(app)[1] == "label -100, not trained: the generation prompt supplies it"
-        await pilot.press("end", "left")
-        assert inspector(app)[0].startswith('token 29 of 31  id 3  "<|im_end|>"')
-        assert "the stop token of a trained turn" in inspector(app)[1]
+async def _filtered(pilot: Any) -> None:
+    await _rows(pilot, "slash", *"tokens>40 warning", "enter", "s")
+    await until(pilot, lambda: pilot.app.panel.rows.row.row == 13)
 
 
-async def test_trained_and_masked_tokens_differ_without_colour(app) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await drawn(pilot)
-        tokens = app.panel.rows.query_one(TokenView)
-        tokens.action_edge(0)
-        await pilot.pause()
-        trained = {
-            (segment.style.bold, segment.style.underline, segment.style.bgcolor)
-            for y in range(8) for segment in tokens.render_line(y) if segment.text.strip() in ("quiet", "river", "work")
-        }  # fmt: skip
-        assert len(trained) == 2 and {bold and underline for bold, underline, _ in trained} == {True, None}
+async def _ids(pilot: Any) -> None:
+    await drawn(pilot)
+    pilot.app.panel.rows.query_one(TokenView).focus()
+    await pilot.press("i", "u", "right")
 
 
-async def test_what_is_cut_off_is_struck_and_said(app) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await drawn(pilot)
-        await pilot.press("colon", *"13", "enter")
-        await until(pilot, lambda: app.panel.rows.row.row == 13)
-        tokens = app.panel.rows.query_one(TokenView)
-        tokens.focus()
-        await pilot.press("end")
-        assert inspector(app)[1] == "label -100, cut off: past max_length 256"
-        last = tokens.render_line(min(tokens.size.height, len(tokens.layout_lines)) - 1)
-        assert any(segment.style.strike for segment in last if segment.text.strip())
-        assert "answer-cut" in inspector(app)[3]
+async def _cut(pilot: Any) -> None:
+    await _rows(pilot, "colon", *"13", "enter")
+    await until(pilot, lambda: pilot.app.panel.rows.row.row == 13)
+    pilot.app.panel.rows.query_one(TokenView).focus()
+    await pilot.press("end")
 
 
-async def test_findings_lead_to_their_rows(app) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await drawn(pilot)
-        await pilot.press("f")
-        findings = app.query_one(FindingList)
-        assert findings.finding.code == "tools-ignored"
-        assert "Fix: choose a data.template with tool support" in app.query_one("#finding", TextView).text
-        await pilot.press("enter")
-        rows = app.query_one(NumberedRows)
-        assert rows.count == 3 and rows.number == 30
-        await until(pilot, lambda: app.panel.rows.row.row == 30)
-        await pilot.press("n")
-        await until(pilot, lambda: app.panel.rows.row.row == 31)
-        await pilot.press("N", "N")
-        assert "no earlier row has tools-ignored" in toasts(app)[-1]
-        await pilot.press("escape")
-        assert rows.count == 49
+async def _untrained(pilot: Any) -> None:
+    await _rows(pilot, "colon", *"6", "enter")
+    await until(pilot, lambda: pilot.app.panel.rows.row.row == 6)
 
 
-async def test_a_change_of_mode_labels_the_row_anew(app) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await drawn(pilot)
-        before = app.panel.rows.row.trained
-        app.panel.change_recipe({"data.loss_on": "all"})
-        await until(pilot, lambda: app.panel.rows.row.loss_on == "all")
-        assert before == 10 and app.panel.rows.row.trained == 31
-        app.panel.change_recipe({"data.source": "demo/yoda_held_out.jsonl"})
-        await until(pilot, lambda: app.panel.rows.row and "yoda_held_out" in app.panel.rows.row.where)
+async def _compare(pilot: Any) -> None:
+    await _rows(pilot, "c", "c")
+    compare = pilot.app.query_one(CompareView)
+    await until(pilot, lambda: compare.right and compare.right.loss_on == "completion")
 
 
-async def test_another_mode_beside_this_one(app) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await drawn(pilot)
-        compare = app.query_one(CompareView)
-        await pilot.press("c", "c", "c")
-        await until(pilot, lambda: compare.right and compare.right.loss_on == "all")
-        assert len(compare.different) == 21 and compare.cursor == 0
-        assert [compare.render_line(y).text.strip() for y in range(6)] == [
-            "A loss on assistant: 31 tokens, 10 trained",
-            "B loss on all: 31 tokens, 31 trained",
-            "21 of 31 tokens differ",
-            "A ▏<|im_start|>▕user⏎",
-            "B ▏<|im_start|>▕user⏎",
-            "▲" + "~" * 18,
-        ]
-        assert inspector(app)[:3] == [
-            'A  token 0  id 2  "<|im_start|>"  not trained: user header: not what the mode…',
-            'B  token 0  id 2  "<|im_start|>"  trained: everything is trained',
-            "difference 1 of 21: the label differs",
-        ]
-        compare.focus()
-        await pilot.press("n")
-        assert compare.cursor == 30 and inspector(app)[2] == "difference 21 of 21: the label differs"
-        await pilot.press("escape")
-        assert app.panel.rows.query_one(TokenView).display and not compare.display
+async def _findings(pilot: Any) -> None:
+    await _rows(pilot, "f")
 
 
-async def test_two_templates_token_by_token(app, tmp_path: Path) -> None:
-    (tmp_path / "short.jinja").write_text(
-        "{% for m in messages %}{{ m.role }}: {{ m.content }}{{ eos_token }}{% endfor %}"
-    )
-    async with app.run_test(size=(80, 24)) as pilot:
-        await drawn(pilot)
-        await pilot.press("C", *"short.jinja", "enter")
-        compare = app.query_one(CompareView)
-        await until(pilot, lambda: compare.display)
-        assert compare.right.template == "short.jinja"
-        assert compare.pair.left is not None and compare.pair.right is None
-        assert inspector(app)[1:3] == [
-            "B  no such token",
-            f"difference 1 of {len(compare.different)}: only in A",
-        ]
-        await pilot.press("C", *"nowhere.jinja", "enter")
-        await until(pilot, lambda: not compare.display)
-        assert "nowhere.jinja" in toasts(app)[-1]
+async def _figures(pilot: Any) -> None:
+    await _rows(pilot, "w")
 
 
-async def test_rows_are_found_filtered_sorted_and_reached_by_number(app) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await drawn(pilot)
-        rows = app.query_one(NumberedRows)
-        await pilot.press("slash", *"rabbit", "enter")
-        await until(pilot, lambda: rows.count < 49)
-        assert rows.number == 3
-        await pilot.press("colon", *"20", "enter")
-        assert rows.count == 49 and rows.number == 20
-        await pilot.press("colon", *"99", "enter")
-        assert "rows go from 0 to 48" in toasts(app)[-1]
-        await pilot.press("s")
-        assert rows.number == 14 and rows.order[:2].tolist() == [14, 13]
-        await pilot.press("slash", *"tokens>50 warning", "enter")
-        assert rows.order.tolist() == [13, 23, 22, 17]  # still the longest first
-        await pilot.press("escape", "escape")
-        assert rows.order is None
+async def _batch(pilot: Any) -> None:
+    await _rows(pilot, "d")
+    await until(pilot, lambda: len(pilot.app.query_one(BatchView).query_one(TokenView).tokens))
 
 
-async def test_the_next_row_of_a_finding_lies_anywhere_in_the_set(app) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await drawn(pilot)
-        await pilot.press("colon", *"11", "enter", "n")
-        assert app.panel.rows.finding.code == "empty-answer" and app.query_one(NumberedRows).number == 12
-        assert "empty-answer 2 of 3" in app.query_one("#tabs", Bar).text()
-        await pilot.press("n")
-        assert app.query_one(NumberedRows).number == app.panel.rows.finding.rows[2] > 12
-        await pilot.press("n")
-        assert toasts(app)[-1] == "no further row has empty-answer"
-        await pilot.press("N", "N")
-        assert app.query_one(NumberedRows).number == 11
+async def _problem(pilot: Any) -> None:
+    await until(pilot, lambda: pilot.app.query("#problem") and pilot.app.query_one("#problem", TextView).text)
 
 
-async def test_the_conversation_stands_beside_the_raw_row(app) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await drawn(pilot)
-        app.panel.rows.query_one(TokenView).focus()
-        await pilot.press("v")
-        assert app.query_one(ConversationText).text.startswith(
-            "read as: OpenAI messages role/content\n0 user\nSay"
-        )
-        assert '"role": "user"' in app.query_one(RawText).text
-        assert app.query_one(ConversationText).has_focus  # the tokens have given way
-        await pilot.press("J")
-        await until(pilot, lambda: app.panel.rows.row.row == 1)
-        await pilot.press("z")
-        assert not app.query_one(NumberedRows).display and app.query_one(RecordView).has_class("beside")
+async def _loading(pilot: Any) -> None:
+    await until(pilot, lambda: pilot.app.panel and pilot.app.panel.opened)
 
 
-async def test_template_length_and_source_are_changed_from_the_panel(app, tmp_path: Path) -> None:
-    (tmp_path / "short.jinja").write_text("{{ messages[0].content }}{{ messages[-1].content }}")
-    (tmp_path / "two.jsonl").write_text(
-        '{"prompt": "a", "completion": "b"}\n{"prompt": "c", "completion": "d"}\n'
-    )
-    async with app.run_test(size=(80, 24)) as pilot:
-        await drawn(pilot)
-        await pilot.press("colon", *"3", "enter")
-        await until(pilot, lambda: app.panel.rows.row.row == 3)
-        await pilot.press("T", *["backspace"] * 5, *"short.jinja", "enter")
-        await until(pilot, lambda: app.panel.rows.row.template == "short.jinja")
-        assert app.panel.rows.row.row == 3 and app.query_one(NumberedRows).number == 3
-        await pilot.press("L", *["backspace"] * 3, *"8", "enter")
-        await until(pilot, lambda: app.panel.rows.row.kept == 8)
-        await pilot.press("L", *["backspace"], *"x", "enter")
-        assert "max_length" in toasts(app)[-1] and app.deck.recipe.data.max_length == 8
-        await pilot.press("e")
-        await until(pilot, lambda: app.screen.query(RowList) and len(app.screen.query_one(RowList).rows) == 4)
-        await pilot.press(*"two", "enter")
-        await until(pilot, lambda: app.panel.rows.row and "two.jsonl" in app.panel.rows.row.where)
-        assert app.deck.recipe.data.source == "two.jsonl" and app.query_one(NumberedRows).total == 2
+async def _sources(pilot: Any) -> None:
+    await _problem(pilot)
+    await pilot.press("e")
+    await until(pilot, lambda: pilot.app.screen.query("PickSource Input"))
 
 
-async def test_the_line_over_the_histogram_moves_and_is_taken(app) -> None:
-    async with app.run_test(size=(80, 24)) as pilot:
-        await drawn(pilot)
-        await pilot.press("w")
-        figures = app.query_one(FiguresView)
-        assert "2 rows cut, 820 tokens lost" in figures.text
-        for _ in range(5):
-            await pilot.press("right")
-        await until(pilot, lambda: figures.cut.max_length == figures.max_length)
-        assert figures.max_length == 679 and "0 rows cut" in figures.text
-        await pilot.press("enter")
-        await until(pilot, lambda: app.deck.recipe.data.max_length == 679)
+STATES = {
+    "loading": _loading, "no-source": _problem, "sources": _sources, "missing-file": _problem, "rows": _rows,
+    "record": _record, "filtered": _filtered, "ids": _ids, "cut": _cut, "untrained": _untrained,
+    "compare": _compare, "findings": _findings, "figures": _figures, "batch": _batch, "packed": _batch,
+    "hostile": _rows, "no-colour": _rows,
+}  # fmt: skip
 
 
-async def test_a_batch_as_the_collator_makes_it(app) -> None:
-    app.deck.change(
-        {"data.source": "demo/yoda_held_out.jsonl", "data.eval_fraction": 0.0, "training.micro_batch": 2}
-    )
-    async with app.run_test(size=(80, 24)) as pilot:
-        await drawn(pilot)
-        await pilot.press("d")
-        view = app.query_one(BatchView)
-        await until(pilot, lambda: view.current and len(view.query_one(TokenView).tokens))
-        batch, tokens = view.current, view.query_one(TokenView)
-        assert batch.number == 0 and len(batch.rows) == 2
-        assert view.query_one("#tensors", TextView).text.startswith("input_ids, labels, attention_mask: 2 x ")
-        assert [token.id for token in tokens.tokens] == batch.tensors["input_ids"][0].tolist()
-        assert [token.label for token in tokens.tokens] == batch.tensors["labels"][0].tolist()
-        shorter = int(batch.tensors["attention_mask"].sum(1).argmin())
-        await pilot.press(*["down"] * shorter)
-        await until(pilot, lambda: tokens.tokens[-1].part == "pad")
-        tokens.focus()
-        await pilot.press("end")
-        assert "attention_mask 0" in view.query_one("#place", Bar).text(0)
-        assert view.query_one("#place", Bar).text(1).strip() == (
-            "label -100, padding: padding carries no loss and is not attended to"
-        )
-        await pilot.press("right_square_bracket")
-        await until(pilot, lambda: view.current.number == 1)
-        assert (
-            view.query_one("#head", Bar).text().startswith(f" batch 1 of {view.current.batches:,} per epoch")
-        )
-        await pilot.press("colon", *"7", "enter")
-        await until(pilot, lambda: view.current.number == 7)
-        row = view.current.stretches[0].rows[0]
-        view.query_one(Sequences).focus()
-        await pilot.press("enter")
-        await until(pilot, lambda: app.panel.rows.row.row == row)
-
-
-async def test_packing_joins_rows_and_says_where_they_begin(app) -> None:
-    app.deck.change(
-        {"data.source": "demo/yoda_held_out.jsonl", "data.eval_fraction": 0.0, "training.micro_batch": 2}
-    )
-    async with app.run_test(size=(120, 40)) as pilot:
-        await drawn(pilot)
-        await pilot.press("d")
-        view = app.query_one(BatchView)
-        await until(pilot, lambda: view.current)
-        await pilot.press("p")
-        await until(pilot, lambda: view.current and view.current.padding_free)
-        batch, tokens = view.current, view.query_one(TokenView)
-        assert app.deck.recipe.data.packing == "bfd" and batch.tensors["input_ids"].shape[0] == 1
-        starts = [stretch.start for stretch in batch.stretches]
-        assert starts == np.flatnonzero(batch.tensors["position_ids"][0] == 0).tolist() and len(starts) > 4
-        assert [*starts, batch.places] == batch.tensors["cu_seq_lens_q"].tolist()
-        assert "cu_seq_lens_q, cu_seq_lens_k: " in view.query_one("#tensors", TextView).text
-        assert app.query_one(Sequences).has_focus
-        assert "packing bfd, padding-free" in view.query_one("#head", Bar).text()
-        tokens.focus()
-        await pilot.press("home")
-        assert "position_ids 0" in view.query_one("#place", Bar).text(0)
-        assert "its label would cross the boundary" in view.query_one("#place", Bar).text(1)
-
-
-@pytest.mark.slow
-async def test_a_batch_of_the_demo_by_the_real_workshop(make_app) -> None:
-    """Rows prepared, packed and collated by another process; only its messages come here."""
-    app = make_app(start="data")
-    app.deck.change(
-        {"data.source": "demo/yoda_held_out.jsonl", "data.packing": "bfd", "data.max_length": 256}
-    )
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: app.panel and app.panel.query(RowsTab) and app.panel.rows.row, 120)
-        await pilot.press("d")
-        view = app.query_one(BatchView)
-        await until(pilot, lambda: view.current, 240)
-        batch = view.current
-        assert batch.padding_free and batch.waste == 0
-        assert all(len(stretch.rows) == 1 for stretch in batch.stretches)
-        text = "".join(token.text for token in view.query_one(TokenView).tokens)
-        assert text.startswith("<|im_start|>user\n")
-
-
-def test_a_strip_shows_trained_masked_and_padded_places() -> None:
-    from core.data.batch import Batch, Stretch
-
-    tensors = {
-        "input_ids": np.array([[1, 2, 3, 4], [5, 6, 0, 0]]),
-        "labels": np.array([[-100, -100, 3, 4], [-100, 6, -100, -100]]),
-        "attention_mask": np.array([[1, 1, 1, 1], [1, 1, 0, 0]]),
+@pytest.fixture
+def app(
+    data_app: Any, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Any:
+    state = request.node.callspec.params.get("state", "rows")
+    changes: dict[str, dict[str, Any]] = {
+        "no-source": {"data.source": ""},
+        "sources": {"data.source": ""},
+        "missing-file": {"data.source": "chats.jsonl"},
+        "packed": {"data.packing": "bfd"},
+        "hostile": {"data.source": "rows.jsonl"},
     }
-    stretches = (Stretch(0, 0, 4, (7,)), Stretch(1, 0, 4, (3,)))
-    batch = Batch(0, 9, 0, tensors, ((7,), (3,)), False, 6, 3, True, stretches)
-    assert head_lines(batch, "none")[1] == "8 places: 6 tokens, 3 trained, 25% padding"
-    assert [strip(batch, stretch, 1) for stretch in stretches] == ["░░██", "░█··"]
-    assert [strip(batch, stretch, 3) for stretch in stretches] == ["██", "█·"]
-    assert [counted(batch, stretch) for stretch in stretches] == [(4, 2), (2, 1)]
-
-
-async def test_a_source_that_is_not_there_is_said(app) -> None:
-    app.deck.change({"data.source": "nowhere.jsonl"})
-    async with app.run_test(size=(80, 24)) as pilot:
-        await until(pilot, lambda: any("no such data source" in view.text for view in app.query(TextView)))
-        problem = app.query_one("#problem", TextView)
-        assert problem.text.splitlines()[0] == "nowhere.jsonl: no such data source" and problem.display
-        await pilot.press("c", "v", "z", "z")
-        assert problem.display  # nothing to show instead
-
-
-async def test_the_real_workshop_brings_the_same(make_app) -> None:
-    app = opened(make_app(start="data"))
-    async with app.run_test(size=(80, 24)) as pilot:
-        await drawn(pilot)
-        assert app.panel.rows.report.rows == 49 and app.panel.rows.row.trained == 10
-
-
-@pytest.mark.parametrize("state", ["rows", "record", "compare", "findings", "figures", "hostile", "batch"])
-def test_pictures(snap_compare, app, size, tmp_path: Path, state: str) -> None:
+    if state == "loading":
+        monkeypatch.setattr("core.workshop.Workshop", Silent)
     if state == "hostile":
-        text = "\x1b[2J[bold]x[/] \u202eabc\u200b \x00 שלום 🤖\ttab  two\n" * 4
-        row = {"messages": [{"role": "user", "content": text}, {"role": "assistant", "content": text}]}
-        (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
-        app.deck.change({"data.source": "rows.jsonl"})
-        app.deck.unsaved = False
+        turns = [{"role": role, "content": HOSTILE} for role in ("user", "assistant")]
+        (tmp_path / "rows.jsonl").write_text(json.dumps({"messages": turns}) + "\n")
+    data_app.deck.change(changes.get(state, {}))
+    data_app.deck.unsaved = False
+    return data_app
 
-    async def before(pilot) -> None:
+
+@pytest.mark.parametrize("state", STATES)
+def test_pictures(snap_compare, monkeypatch: pytest.MonkeyPatch, request, size, state: str) -> None:
+    if state == "no-colour":
+        monkeypatch.setenv("NO_COLOR", "1")  # read when the app is made
+    app = request.getfixturevalue("app")
+    assert snap_compare(app, terminal_size=size, run_before=STATES[state])
+
+
+@pytest.mark.parametrize("state", ["rows", "compare"])
+def test_pictures_on_a_wide_screen(snap_compare, app, state: str) -> None:
+    assert snap_compare(app, terminal_size=(200, 50), run_before=STATES[state])
+
+
+async def test_nothing_of_a_token_is_told_by_colour_alone(data_app) -> None:
+    """With all colours taken away, trained, masked, cut, padding and the cursor still differ."""
+    async with data_app.run_test(size=(120, 40)) as pilot:
+        await _cut(pilot)
+        tokens = data_app.panel.rows.query_one(TokenView)
+        looks: dict[str, set[tuple[bool, ...]]] = {"trained": set(), "masked": set(), "cut": set()}
+        for number in range(len(tokens.layout_lines)):
+            for piece in tokens.layout_lines.line(number):
+                token = tokens.tokens[piece.token]
+                kind = "cut" if piece.token >= tokens.kept else "trained" if token.label >= 0 else "masked"
+                looks[kind].add(_without_colour(tokens.style_of(*tokens._names(piece))))
+        assert looks["trained"] == {(1, 1, 0, 0)} and looks["masked"] == {(0, 0, 0, 0)}
+        assert looks["cut"] == {(0, 0, 1, 0), (1, 1, 1, 0)}  # what the cut takes from the loss stays bold
+        assert _without_colour(tokens.style_of("masked", "pad")) == (0, 0, 0, 1)
+
+
+def _without_colour(style: Any) -> tuple[bool, ...]:
+    """Bold, underline, strike, dim."""
+    return tuple(bool(each) for each in (style.bold, style.underline, style.strike, style.dim))
+
+
+async def test_without_colours_the_cursor_is_reversed(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = request.getfixturevalue("data_app")
+    async with app.run_test(size=(80, 24)) as pilot:
         await drawn(pilot)
-        keys = {"findings": "f", "figures": "w", "record": "v", "compare": "c", "batch": "d"}
-        await pilot.press(keys.get(state, "r"))
-        await until(
-            pilot, lambda: state != "batch" or len(app.query_one(BatchView).query_one(TokenView).tokens)
-        )
-        await until(pilot, lambda: app.query_one(CompareView).display == (state == "compare"))
+        tokens = app.panel.rows.query_one(TokenView)
+        assert tokens.style_of("trained", "cursor").reverse and not tokens.style_of("trained").reverse
+        assert app.panel.rows.listed.render_line(1).text.startswith("›")
+
+
+@pytest.mark.parametrize("theme", ["tunedeck-dark", "tunedeck-light"])
+async def test_trained_and_masked_tokens_can_be_read_with_any_eyes(data_app, theme: str) -> None:
+    """Contrast of text to its ground (WCAG: 4.5) as grey, which is less than any colour vision sees."""
+    async with data_app.run_test(size=(80, 24)) as pilot:
+        await drawn(pilot)
+        data_app.theme = theme
         await pilot.pause()
+        tokens = data_app.panel.rows.query_one(TokenView)
+        for names in (("trained",), ("masked",), ("trained", "special"), ("trained", "cursor")):
+            style = tokens.style_of(*names)
+            assert _contrast(style.color.triplet, style.bgcolor.triplet) >= 4.5, names
 
-    assert snap_compare(app, terminal_size=size, run_before=before)
 
+def _contrast(one: Any, other: Any) -> float:
+    def light(colour: Any) -> float:
+        shares = [part / 255 for part in colour]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in shares]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
-def test_text_is_wrapped_at_blanks_and_hidden_characters_are_shown() -> None:
-    assert wrapped("one two three", 8) == ["one two", "three"]
-    assert wrapped("a" * 10, 4) == ["aaaa", "aaaa", "aa"]
-    assert wrapped("a\x1b[0m\n\u200b", 20) == ["a␛[0m", "‹200B›"]
+    dark, bright = sorted((light(one), light(other)))
+    return (bright + 0.05) / (dark + 0.05)

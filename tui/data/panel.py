@@ -31,8 +31,8 @@ from tui.widgets.text import cut, visible
 
 Tab = Literal["rows", "findings", "figures", "batch"]
 MODES: tuple[LossOn, ...] = ("assistant", "last", "completion", "all", "flags")
-# Larger sets are checked when they are asked for: a check takes about a second per thousand rows.
-CHECKED_UNASKED_ROWS = 50_000
+# Larger sets are checked when they are asked for: a check takes about half a minute per hundred thousand rows.
+CHECKED_UNASKED_ROWS = 200_000
 CHECK_AFTER_SECONDS = 0.7
 
 
@@ -68,7 +68,7 @@ class DataPanel(Panel):
         Binding("T", "ask('template')", "template", show=False),
         Binding("L", "ask('max_length')", "max_length", show=False),
         Binding("e", "source", "data source", show=False),
-        Binding("ctrl+r", "check", "check the set", show=False),
+        Binding("ctrl+r", "ask_check", "check the set", show=False),
         Binding("x", "stop_check", "stop the check", show=False),
     ]
 
@@ -77,6 +77,7 @@ class DataPanel(Panel):
         self.tab: Tab = "rows"
         self.checking = ""
         self.opened = False
+        self.asked = False  # a person has asked for the check of this source
         self._check_timer: Timer | None = None
 
     def compose(self) -> ComposeResult:
@@ -125,6 +126,7 @@ class DataPanel(Panel):
             after.model, after.data.source, after.data.config, after.data.split, after.data.columns,
         ):  # fmt: skip
             self._aside.stop()
+            self.asked = False
             self.query_one(FindingsView).show(())
             self.rows.open_source()
         elif before.data != after.data or before.training.seed != after.training.seed:
@@ -142,7 +144,7 @@ class DataPanel(Panel):
         if tab == "batch":
             self.query_one(BatchView).open()
         elif tab != "rows" and self.rows.report is None and not self._aside.running:
-            self.action_check()
+            self.check()
 
     def why_not(self, action: str) -> str:
         if action == "stop_check" and not any(aside.running for aside in self.query("#check").results(Aside)):
@@ -226,12 +228,17 @@ class DataPanel(Panel):
             self._check_timer.stop()
         if not self.rows.whole:
             self.checking = f"the first {rows:,} rows, streamed; ctrl+r downloads and checks the set"
-        elif rows <= CHECKED_UNASKED_ROWS:
-            self._check_timer = self.set_timer(CHECK_AFTER_SECONDS, self.action_check)
+        elif rows <= CHECKED_UNASKED_ROWS or self.asked:
+            self._check_timer = self.set_timer(CHECK_AFTER_SECONDS, self.check)
         else:
             self.checking = f"{rows:,} rows; ctrl+r checks them"
 
-    def action_check(self) -> None:
+    def action_ask_check(self) -> None:
+        self.asked = True
+        self.check()
+
+    def check(self) -> None:
+        """Check every row, in the background."""
         self.checking = "checking …"
         self.query_one(FindingsView).say("checking every row …")
         self._aside.start(
@@ -242,6 +249,7 @@ class DataPanel(Panel):
     def action_stop_check(self) -> None:
         if not self.refused("stop_check"):
             self._aside.stop()
+            self.asked = False
             self.checking = "check stopped; ctrl+r checks again"
             self._show_bar()
 
@@ -295,7 +303,7 @@ class DataPanel(Panel):
             parts.append(Part(f" {key} ", "key", click))
             parts.append(Part(f"{title} ", "current" if tab == self.tab else "", click))
         room = max(self.size.width - sum(len(part.text) for part in parts) - 2, 0)
-        told = self.checking or self._setting()
+        told = "  ".join(filter(None, (self._listed(), self.checking or self._setting())))
         self.query_one("#tabs", Bar).put(0, [*parts, Part("  " + cut(visible(told), room), "muted")])
 
     def _counts(self) -> str:
@@ -307,15 +315,20 @@ class DataPanel(Panel):
         }
         return "".join(f" {mark}{count}" for mark, count in counts.items() if count)
 
+    def _listed(self) -> str:
+        """Which rows are listed, and where n and N are."""
+        rows = self.rows
+        order = rows.order if rows.order != SORTS[0] else ""
+        return "  ".join(filter(None, (rows.place_in_finding or rows.choice, order)))
+
     def _setting(self) -> str:
-        """Mode and length, what is beside it, and which rows are listed."""
+        """Mode, template and length, and what is beside them."""
         rows, data = self.rows, self.deck.recipe.data
         mode = rows.row.loss_on if rows.row else data.loss_on
         beside = f" beside {rows.compared}" if rows.compared else ""
         template = f"  template {data.template}" if data.template != "model" else ""
-        order = rows.order if rows.order != SORTS[0] else ""
-        listed = "  ".join(filter(None, (rows.place_in_finding or rows.choice, order)))
-        return f"{f'{listed}  ' if listed else ''}loss on {mode}{beside}{template}  max {data.max_length:,}"
+        packing = f"  packing {data.packing}" if data.packing != "none" else ""
+        return f"loss on {mode}{beside}{template}  max {data.max_length:,}{packing}"
 
     def commands(self) -> Iterable[Command]:
         for mode in ("auto", *MODES):
@@ -330,7 +343,7 @@ class DataPanel(Panel):
                 "the chat template",
                 partial(self._change, {"data.template": name}),
             )
-        yield "data: check the set", "every finding, again", self.action_check
+        yield "data: check the set", "every finding, again", self.action_ask_check
         for name in COMPARED:
             yield f"data: compare with {name}", "token by token", partial(self._compare, name)
         yield "data: source", "choose the rows to train on", self.action_source

@@ -22,7 +22,7 @@ class TokenStyled(Widget):
     DEFAULT_CSS = """
     TokenStyled .trained { background: $success-muted; color: $text-success; text-style: bold underline; }
     TokenStyled .masked { color: $foreground 75%; }
-    TokenStyled .special { color: $accent; }
+    TokenStyled .special { color: $text-accent; }
     TokenStyled .pad { color: $foreground 40%; text-style: dim; }
     TokenStyled .cut { color: $foreground 50%; text-style: strike; }
     TokenStyled .cursor { color: $block-cursor-foreground; background: $block-cursor-background; }
