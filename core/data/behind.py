@@ -5,12 +5,28 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 _WAITING = 2  # items that may wait; more would only hold memory
+
+
+class Ahead(Generic[R]):
+    """A value that is found in a second thread until it is asked for."""
+
+    def __init__(self, work: Callable[[], R]) -> None:
+        self._pool = ThreadPoolExecutor(1)
+        self._found = self._pool.submit(work)
+        self._pool.shutdown(wait=False)
+
+    @property
+    def value(self) -> R:
+        """Waits for it; raises what the work raised."""
+        return self._found.result()
 
 
 class Behind(Generic[T]):

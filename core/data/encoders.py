@@ -16,13 +16,15 @@ def exact_encoder(tokenizer: Tokenizer) -> Encoder:
 
 
 def choose_encoder(tokenizer: Tokenizer, sample: list[str], rows: int) -> Encoder:
-    """gigatoken where it agrees on the sample and the set is large enough to win by it, else the exact one.
+    """gigatoken where it loads and the set is large enough to win by it, else the exact one.
 
-    `sample` are texts of the set, `rows` is how many rows it has.
+    `sample` are texts of the set, `rows` is how many rows it has. Whether gigatoken agrees on the sample is
+    tried with its first texts, which may be in another thread: it raises Disagreement then.
     """
     characters = sum(map(len, sample)) / max(len(sample), 1) * rows
     if characters >= WORTH_LOADING_CHARACTERS:
         fast = load_gigatoken(tokenizer)
-        if fast is not None and fast.agrees(sample):
+        if fast is not None:
+            fast.doubt(sample)
             return fast
     return exact_encoder(tokenizer)

@@ -23,7 +23,7 @@ class Disagreement(Exception):
 class GigatokenEncoder:
     """Same ids and places as `TokenizersEncoder`.
 
-    One text of every batch, the one furthest from plain ASCII, is checked against `tokenizers`; a
+    The sample of `doubt` is checked first. One text of every batch, the one furthest from plain ASCII, is checked against `tokenizers`; a
     difference raises Disagreement.
     """
 
@@ -40,8 +40,17 @@ class GigatokenEncoder:
         self._exact = TokenizersEncoder(tokenizer)
         self._bytes = token_bytes_of(tokenizer)
         self._tiles = True  # until a whole batch does not
+        self._doubted: list[str] = []
+
+    def doubt(self, texts: list[str]) -> None:
+        """Compare the ids of these texts with those of `tokenizers` before the next texts are encoded."""
+        self._doubted = texts
 
     def encode(self, texts: list[str], *, plain: bool, places: bool) -> Encoded:
+        if self._doubted:
+            doubted, self._doubted = self._doubted, []
+            if not self.agrees(doubted):
+                raise Disagreement
         if places and (plain or not self._tiles):
             return self._exact.encode(texts, plain=plain, places=True)
         encoded = self._ids(texts)

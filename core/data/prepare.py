@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from core.data.behind import Behind
+from core.data.behind import Ahead, Behind
 from core.data.convert import to_conversation
 from core.data.drafting import Draft, Drafter
 from core.data.encode import Encoder
@@ -133,12 +133,12 @@ def prepare(
         return prepared
     tokenizer = load_tokenizer(model_folder, trust_remote_code=recipe.model.trust_remote_code)
     drafter = Drafter(data, tokenizer, choose_template(data.template, tokenizer, workspace))
-    digest = _digest(recipe, drafter, rows, eval_rows)
-    remember(recipe, model_folder, rows, eval_rows, digest, workspace)
-    if cache and (prepared := _from_cache(digest, out, started)) is not None:
-        return prepared
-    kept = cache_folder() / "prepared" / digest
-    out = out or kept
+    digest = Ahead(lambda: _digest(recipe, drafter, rows, eval_rows))
+    if cache:
+        remember(recipe, model_folder, rows, eval_rows, digest.value, workspace)
+        if (prepared := _from_cache(digest.value, out, started)) is not None:
+            return prepared
+    out = out or _kept(digest.value)
     encoder = choose_encoder(tokenizer, _sample(rows, recipe, drafter), len(rows))
     gc.freeze()  # what is loaded by now stays: collections during the pass need not walk it
     try:
@@ -148,15 +148,20 @@ def prepare(
         prepared = _prepare_afresh(recipe, drafter, exact, rows, eval_rows, out, digest, started, progress)
     finally:
         gc.unfreeze()
-    if cache and kept != out:
-        _copy(out, kept)
-    _forget_oldest(kept.parent)
+    if cache and _kept(digest.value) != out:
+        _copy(out, _kept(digest.value))
+    _forget_oldest(cache_folder() / "prepared")
     return prepared
+
+
+def _kept(digest: str) -> Path:
+    """Where the preparation of this digest is kept."""
+    return cache_folder() / "prepared" / digest
 
 
 def _from_cache(digest: str, out: Path | None, started: float) -> Prepared | None:
     """An earlier preparation under this digest, put into `out`."""
-    kept = cache_folder() / "prepared" / digest
+    kept = _kept(digest)
     if not (kept / "report.json").exists():
         return None
     if out is not None and out != kept:
@@ -183,7 +188,7 @@ def _prepare_afresh(
     rows: Rows,
     eval_rows: Rows | None,
     out: Path,
-    digest: str,
+    digest: Ahead[str],
     started: float,
     progress: Progress | None,
 ) -> Prepared:
@@ -207,9 +212,9 @@ def _prepare_afresh(
         writing = time.perf_counter()
         if held is not None and held.any():
             divide(train, held, evaluation)
-        train.finish(digest)
+        train.finish(digest.value)
         if evaluation.rows:
-            evaluation.finish(digest[::-1])
+            evaluation.finish(digest.value[::-1])
         seconds.write += time.perf_counter() - writing
     seconds.total = time.perf_counter() - started
     lengths, trained = np.concatenate(counts.lengths), np.concatenate(counts.trained)
@@ -229,7 +234,7 @@ def _prepare_afresh(
         engine=encoder.name,
         seconds=asdict(seconds),
         cached=False,
-        digest=digest,
+        digest=digest.value,
     )
     write_json_atomically(out / "report.json", prepared.to_json())
     return prepared

@@ -12,6 +12,7 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from typing import Literal
@@ -96,7 +97,7 @@ class Rows:
             for start in range(0, len(numbers), 1024):
                 yield [self[first + number] for number in numbers[start : start + 1024]]
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """A digest of the source's content: two sources with the same one give the same rows.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,15 +36,14 @@ class RowProblem:
     severity: Severity = "error"
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One turn of a conversation."""
+class Message(NamedTuple):
+    """One turn of a conversation. A named tuple, since a set has millions: it is made in a quarter of the time."""
 
     role: str
     content: Any  # text, or the typed parts the template will see
     reasoning: str | None = None
     tool_calls: tuple[dict[str, Any], ...] = ()
-    extra: dict[str, Any] = field(default_factory=dict)  # name, tool_call_id, ... handed to the template
+    extra: dict[str, Any] = {}  # name, tool_call_id, ... handed to the template; never changed  # noqa: RUF012
     train: bool | None = None  # a per-message flag of the data, if it has one
     weight: float | None = None  # a per-message loss weight of the data, if it has one
 

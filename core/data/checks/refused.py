@@ -53,7 +53,7 @@ def _refusal(conversation: Conversation, draft: Draft, model: ModelFacts) -> Not
     without_tools = replace(
         conversation,
         tools=(),
-        messages=tuple(replace(m, tool_calls=()) for m in conversation.messages if m.role != "tool"),
+        messages=tuple(m._replace(tool_calls=()) for m in conversation.messages if m.role != "tool"),
     )
     if without_tools != conversation and _renders(without_tools, model):
         return Note("tools-refused", conversation.row, reason)
@@ -67,7 +67,7 @@ def _joined(conversation: Conversation) -> Conversation:
         if message.role == "assistant" and not any(m.role == "user" for m in messages):
             continue
         if messages and messages[-1].role == message.role:
-            messages[-1] = replace(messages[-1], content=f"{messages[-1].content}\n{message.content}")
+            messages[-1] = messages[-1]._replace(content=f"{messages[-1].content}\n{message.content}")
         else:
             messages.append(message)
     return replace(conversation, messages=tuple(messages))
