@@ -46,7 +46,11 @@ def export_adapter(subject: Subject, out: Path) -> ExportedAdapter:
     there is no adapter, MissingError without a tokenizer.
     """
     if subject.adapter is None:
-        raise UsageError("there is no adapter here", where=subject.label, fix="use tunedeck export model")
+        raise UsageError(
+            "there is no adapter here",
+            where=subject.label,
+            fix="a model trained whole is complete in its folder; tunedeck export gguf makes one file of it",
+        )
     config = read_adapter_config(subject.adapter)
     base = base_name(subject)
     with made_aside(out, weight_bytes(subject.adapter)) as aside:

@@ -16,7 +16,9 @@ from core.export.aside import gib, made_aside, require_space
 from core.export.compare import Comparison, compared, logits_of, release, sample_prompts
 from core.export.gguf_families import add_metadata, family_of
 from core.export.gguf_tokens import add_tokenizer
+from core.export.llama_quantize import BITS, PROGRAM, find_program, predicted_bytes, quantize
 from core.export.merge import merge, merged_subject
+from core.export.shards import Checkpoint
 
 OUT_TYPES = ("f32", "f16", "bf16", "q8_0")
 DECIDING_KEYS = (
@@ -38,7 +40,9 @@ DECIDING_KEYS = (
     "hidden_act",
     "hidden_activation",
 )
-LEAST_SAME_CHOICE = {"f32": 0.99, "f16": 0.95, "bf16": 0.9, "q8_0": 0.9}
+# Share of positions where file and model must find the same token most likely. Few bits move many in
+# a small model, which is shown and the person's choice; a file whose weights lie wrongly finds next to none.
+LEAST_SAME_CHOICE = {"f32": 0.99, "f16": 0.95, "bf16": 0.9, "q8_0": 0.9, **dict.fromkeys(BITS, 0.2)}
 ROUNDTRIP = (
     "The cat sees the dog.",
     "  two  blanks\nand a line",
@@ -70,21 +74,38 @@ def export_gguf(
     out_type: str = "f16",
     progress: Callable[[Any], None] = lambda value: None,
 ) -> ExportedGguf:
-    """Write a model as GGUF in f32, f16, bf16 or q8_0. An adapter is merged first.
+    """Write a model as GGUF in f32, f16, bf16 or q8_0, or in a smaller type by llama-quantize. An adapter is merged first.
 
     The file is loaded back by transformers' GGUF reader and its logits are compared. Raises UsageError for
-    an unknown type, TunedeckError for a family or tokenizer that is not known here; nothing is left then.
+    an unknown type, MissingError for a type that needs llama-quantize where that is not installed, TunedeckError for a
+    family or tokenizer that is not known here; nothing is left then.
     """
-    if out_type not in OUT_TYPES:
+    out_type = out_type.lower()
+    if out_type not in (*OUT_TYPES, *BITS):
         raise UsageError(
-            f"{out_type} is not written here",
+            f"{out_type} is no type that is known here",
             where="--type",
-            fix=f"use {', '.join(OUT_TYPES)}; others: llama-quantize of llama.cpp makes them of an f16 file",
+            fix=f"use {', '.join(OUT_TYPES)}, or with {PROGRAM} of llama.cpp on PATH: {', '.join(BITS)}",
         )
-    with _plain(subject, out, progress) as plain, made_aside(out) as aside:
+    program = find_program() if out_type in BITS else ""
+    config = _config(subject)
+    family_of(config)  # an unknown family is refused before anything is merged
+    shapes = [place.shape for place in Checkpoint(subject.model_folder).places.values()]
+    predicted = predicted_bytes(shapes, out_type) if program else 0
+    if program:
+        progress(f"about {gib(predicted)} as {out_type}, made of an f16 file")
+    with _plain(subject, out, progress) as plain, made_aside(out, predicted) as aside:
         tokenizer = load_tokenizer(plain)
         config = _config(plain)
-        predicted, arch = _write(plain, config, tokenizer, aside, out_type, out.stem, progress)
+        if program:
+            whole = aside.with_name(f"{aside.name}.f16")
+            try:
+                _, arch = _write(plain, config, tokenizer, whole, "f16", out.stem, progress)
+                quantize(program, whole, aside, out_type, progress)
+            finally:
+                whole.unlink(missing_ok=True)
+        else:
+            predicted, arch = _write(plain, config, tokenizer, aside, out_type, out.stem, progress)
         progress("reading it back and comparing")
         checks, notes = _check(plain, config, tokenizer, aside, out_type)
     return ExportedGguf(out, out.stat().st_size, predicted, out_type, arch, tuple(checks), tuple(notes))
@@ -125,7 +146,8 @@ def _write(
 ) -> tuple[int, str]:
     """Write the file tensor by tensor, so that no more than one is in memory. Returns (bytes of all tensors, architecture)."""
     import numpy as np
-    from gguf import MODEL_ARCH, GGUFWriter, LlamaFileType, get_tensor_name_map, quantize
+    from gguf import MODEL_ARCH, GGUFWriter, LlamaFileType, get_tensor_name_map
+    from gguf import quantize as pack
 
     family = family_of(config)
     arch = next(arch for arch in MODEL_ARCH if arch.name.lower() == family.arch)
@@ -162,7 +184,7 @@ def _write(
             writer.write_tensor_data(values)
         for tensor, shape, read in tensors:
             values = np.ascontiguousarray(family.lay_out(tensor, read()))
-            writer.write_tensor_data(quantize(values, _tensor_type(out_type, shape)))
+            writer.write_tensor_data(pack(values, _tensor_type(out_type, shape)))
     finally:
         writer.close()
     return total, family.arch

@@ -35,8 +35,8 @@ def add_tokenizer(writer: Any, tokenizer: Any, rows: int) -> None:
     if model.get("byte_fallback"):
         writer.add_tokenizer_model("llama")
         writer.add_tokenizer_pre("default")
-        # SentencePiece numbers pieces from the likeliest down; llama.cpp merges by score.
-        writer.add_token_scores([-float(index) for index in range(rows)])
+        _require_pieces(described)
+        writer.add_token_scores(piece_scores(model, rows))
         writer.add_add_space_prefix(_puts_a_blank_first(described))
     else:
         writer.add_tokenizer_model("gpt2")
@@ -57,6 +57,37 @@ def add_tokenizer(writer: Any, tokenizer: Any, rows: int) -> None:
     template = getattr(tokenizer, "chat_template", None)
     if isinstance(template, str):
         writer.add_chat_template(template)
+
+
+def piece_scores(model: dict[str, Any], rows: int) -> list[float]:
+    """Scores by which llama.cpp merges pieces in the order of the tokenizer's own merges.
+
+    llama.cpp joins the two neighbours whose piece has the highest score; the tokenizer joins those whose merge stands
+    first in its list. So a piece scores by the first merge that makes it. (Its number would not do: pieces of
+    several blanks are made by merges that stand elsewhere.)
+    """
+    scores = [float(-rows - len(model["merges"]))] * rows  # what no merge makes
+    for rank, merge in enumerate(model["merges"]):
+        id = model["vocab"].get("".join(merge if isinstance(merge, list) else merge.split(" ", 1)))
+        if id is not None and id < rows:
+            scores[id] = max(scores[id], -float(rank))
+    return scores
+
+
+def _require_pieces(described: dict[str, Any]) -> None:
+    """Raise TunedeckError for a tokenizer with byte fallback that does more to its text than SentencePiece does."""
+    normalizer = described.get("normalizer") or {}
+    for step in normalizer.get("normalizers", [normalizer] if normalizer else []):
+        plain = step["type"] == "Prepend" or (
+            step["type"] == "Replace" and step.get("pattern") == {"String": " "} and step["content"] == "▁"
+        )
+        if not plain:
+            raise _unknown(f"it normalises by {step['type']}")
+    pre = described.get("pre_tokenizer") or {}
+    for step in pre.get("pretokenizers", [pre] if pre else []):
+        at_blanks = step["type"] == "Split" and step.get("pattern") == {"String": " "}
+        if step["type"] != "Metaspace" and not at_blanks:
+            raise _unknown(f"its pieces are split by {step['type']} first")
 
 
 def pre_tokenizer_name(described: dict[str, Any]) -> str:

@@ -15,7 +15,14 @@ Out = Annotated[
     str, typer.Option("--out", metavar="PATH", help="Where to put it; exports/ of the run unless named.")
 ]
 
-OutType = Annotated[str, typer.Option("--type", metavar="TYPE", help="f32, f16, bf16 or q8_0.")]
+OutType = Annotated[
+    str,
+    typer.Option(
+        "--type",
+        metavar="TYPE",
+        help="f32, f16, bf16 or q8_0; others such as q4_k_m with llama-quantize on PATH.",
+    ),
+]
 
 
 def add_to(app: typer.Typer) -> None:

@@ -38,7 +38,9 @@ def test_merge_then_export_the_merged_model(workspace: Path, capsys: pytest.Capt
     ("arguments", "code", "words"),
     [
         (("merge", "demo"), 2, "there is no adapter to merge"),
-        (("export", "gguf", "mine", "--type", "q2"), 2, "q2 is not written here"),
+        (("export", "gguf", "mine", "--type", "q2"), 2, "q2 is no type that is known here"),
+        (("export", "pdf", "mine"), 2, "there is no export pdf"),
+        (("export", "adapter", "demo"), 2, "there is no adapter here"),
         (("export", "script", "nothing"), 2, "no run nothing"),
         (("export", "hub", "mine", "--to", "me/x"), 4, "switched off by HF_HUB_OFFLINE"),
     ],

@@ -123,8 +123,8 @@ def test_llama_3_scaling_is_written_as_divisors(tiny_model: Path, tmp_path: Path
 
 
 def test_what_is_refused(tiny_model: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="q4_k_m is not written here(.|\n)*llama-quantize"):
-        export_gguf(Subject("tiny", tiny_model), tmp_path / "out.gguf", out_type="q4_k_m")
+    with pytest.raises(UsageError, match="q9 is no type that is known here(.|\n)*q8_0(.|\n)*q4_k_m"):
+        export_gguf(Subject("tiny", tiny_model), tmp_path / "out.gguf", out_type="q9")
     gpt2 = tmp_path / "gpt2"
     model = AutoModelForCausalLM.from_config(
         AutoConfig.for_model("gpt2", n_embd=32, n_layer=1, n_head=2, vocab_size=320)
