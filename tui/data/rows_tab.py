@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -362,7 +363,7 @@ class RowsTab(Vertical):
 
     def _show_problem(self, what: str) -> None:
         """Why there are no rows, in place of all views."""
-        self.problem = what
+        self.problem = what = what.replace(str(Path.home()), "~")
         for view in (TokenView, CompareView, RecordView):
             self.query_one(view).display = False
         first, *rest = what.split("\n")
