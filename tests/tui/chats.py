@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.chat.messages import Answer, Done, Inspection, Loaded, Piece, Proof, Started, TokenChance
+from core.chat.room import Need
 from core.chat.sampling import Decoding, Sampling
 from core.chat.subject import Subject
 from tui.chat.talk import Talk
@@ -15,6 +16,7 @@ GREEDY = Decoding(True, 1.0, 1.0, 0, 0.0, 1.0, 512)
 LOADED = Loaded(
     "yoda", ("base", "tuned"), "cpu", "float32", 8 << 20, 2048, True, ((3, "<|im_end|>"),), GREEDY, 1.0
 )
+NEED = Need("GPU 0", 15 << 30, 80 << 20, 2 << 30, 1 << 28, 8 << 30, 4096, 32768, 2, 1 << 29, 67 << 30)
 SAID = {
     "base": "The cat sees the dog.",
     "tuned": "The dog, the cat sees.",
@@ -40,6 +42,7 @@ class Silent:
         self.asked: list[tuple[str, list[dict[str, Any]], Sampling]] = []
         self.arrive: list[Any] = []
         self.busy = False
+        self.needed = NEED
 
     def loaded_for(self, who: str) -> Loaded | None:
         return LOADED if self.is_loaded else None
@@ -58,6 +61,9 @@ class Silent:
 
     def waiting_for(self, number: int) -> list[str]:
         return []
+
+    def need(self, devices: Sequence[Any]) -> Need:
+        return self.needed
 
     def start(self) -> None: ...
     def close(self) -> None: ...

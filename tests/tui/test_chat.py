@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from core.chat.messages import Failure, Started
 from core.chat.sampling import Sampling
 from core.runs.state import RunState
 from core.workspace import state_folder
-from tests.tui.chats import GREEDY, INSIDE, Silent, say, voices
+from tests.tui.chats import GREEDY, INSIDE, NEED, Silent, say, voices
 from tests.tui.test_shell import settled, until
 from tui.chat.columns import ColumnsScreen
 from tui.chat.files import LoadScreen, SaveScreen
@@ -93,6 +94,7 @@ STATES = {
     "warned": warned,
     "failed": failed,
     "no-model": lambda talk, both: None,
+    "no-room": lambda talk, both: None,
 }  # fmt: skip
 NAMES = {"base-alone": ("base",), "three-columns": ("base", "tuned", "checkpoint-80")}
 
@@ -102,7 +104,10 @@ def open_chat(make_app, monkeypatch: pytest.MonkeyPatch):
     """`open_chat(state)`: the app with that conversation, and the coroutine that brings it there."""
 
     def opened(state: str):
-        monkeypatch.setattr("tui.chat.cast.Chorus", lambda subject: voices(*NAMES.get(state, ())))
+        silent = voices(*NAMES.get(state, ()))
+        if state == "no-room":
+            silent.needed = replace(NEED, free_bytes=3 << 30)
+        monkeypatch.setattr("tui.chat.cast.Chorus", lambda subject: silent)
         app = make_app(start="chat")
         if state == "no-model":
             app.deck.change({"model.source": "nobody/nothing"})
@@ -111,8 +116,9 @@ def open_chat(make_app, monkeypatch: pytest.MonkeyPatch):
             await until(pilot, lambda: app.panel and (app.panel.voices or app.panel.problem))
             panel = app.panel
             if panel.voices is not None:
+                await until(pilot, lambda: panel.need is not None)
                 await until(pilot, lambda: len(app.query(Transcript)) == len(panel.voices.names))
-                panel.voices.is_loaded = state != "loading"
+                panel.voices.is_loaded = state not in ("loading", "no-room")
                 STATES[state](panel.talk, panel.voices)
                 panel.stage.markdown = state == "markdown"
                 panel.draw()
@@ -192,6 +198,18 @@ async def test_tabs_at_80_and_columns_at_120(open_chat) -> None:
         await pilot.resize_terminal(120, 40)
         await until(pilot, lambda: sum(column.display for column in app.query(Transcript)) == 3)
         assert not app.query_one("#tabs").display
+
+
+async def test_what_does_not_fit_is_not_loaded(open_chat, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[bool] = []
+    monkeypatch.setattr(Silent, "start", lambda self: started.append(True))
+    app, arrive = open_chat("no-room")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await arrive(pilot)
+        await until(pilot, lambda: "does not fit" in app.panel.problem)
+        assert not started, "only a question tries it again"
+        await pilot.press(*"Hi", "enter")
+        await until(pilot, lambda: started)
 
 
 async def test_one_voice_has_neither_tabs_nor_a_second_name(open_chat) -> None:

@@ -12,7 +12,7 @@ from core.chat.conversation import load_conversations
 from core.chat.messages import Failure, Piece, Started
 from core.chat.sampling import Sampling
 from core.errors import UsageError
-from tests.tui.chats import GREEDY, INSIDE, LOADED, an_answer, say, voices
+from tests.tui.chats import GREEDY, INSIDE, LOADED, NEED, an_answer, say, voices
 from tui.chat.blocks import blocks, figures, room_left
 from tui.chat.inspect import surprise, tokens_of
 from tui.chat.markdown import MOST_CHARACTERS, markdown_lines
@@ -208,6 +208,13 @@ def test_figures_of_an_answer() -> None:
     assert "cancelled" in figures(an_answer("base", "x", stop="cancelled"))
 
 
+def test_an_answer_as_the_row_has_it_is_told_from_another() -> None:
+    talk, _ = a_talk()
+    assert "✓ as expected" in texts(talk, "tuned") and "expected: The dog, the cat sees." in texts(
+        talk, "base"
+    )
+
+
 def test_a_context_that_is_nearly_full_says_what_will_be_cut() -> None:
     talk, _ = a_talk()
     assert room_left(talk, "base", LOADED) == ""
@@ -252,11 +259,17 @@ def test_the_first_line_says_how_it_decodes_and_who_said_so() -> None:
     both = voices()
 
     def line(sampling: Sampling) -> str:
-        return "".join(part.text for part in status(both, "", sampling, 80)[0])
+        return "".join(part.text for part in status(both, "", sampling, NEED, 80)[0])
 
     assert line(Sampling()) == " yoda  cpu float32 8 MiB · greedy (the model's own)"
     assert line(Sampling(temperature=0.7, seed=1)).endswith("temperature 0.7 (set here)")
     both.is_loaded = False
     assert line(Sampling()) == " yoda  ◌ loading"
-    lines = status(None, "the model is gone " * 12, Sampling(), 40)
+    said = ["".join(part.text for part in parts) for parts in status(both, "", Sampling(), NEED, 78)]
+    assert said[1:] == [
+        "   needs 17.6 GiB of GPU 0 (67.0 GiB free): weights 15.0 GiB, keys and values",
+        "   2.0 GiB for 2 conversations of 4,096 tokens (8.0 GiB if all 32,768 of the",
+        "   context are used)",
+    ]
+    lines = status(None, "the model is gone " * 12, Sampling(), None, 40)
     assert len(lines) == 5 and lines[0][0].text.startswith(" ✗ the model")

@@ -46,7 +46,7 @@ def blocks(talk: Talk, who: str) -> list[Block]:
 def _answer(talk: Talk, turn: Turn, who: str) -> list[Block]:
     said, text = talk.at(turn.id, who), talk.text(turn, who)
     found: list[Block] = []
-    if turn.expected and turn.expected != text:
+    if turn.expected and turn.expected.strip() != text.strip():
         found.append(Block(f"expected: {visible(turn.expected, lines=True)}", "muted", turn.id))
     if said is not None and said.started is not None:
         found += [Block(f"! {visible(each)}", "warned", turn.id) for each in said.started.warnings]
@@ -66,6 +66,8 @@ def _answer(talk: Talk, turn: Turn, who: str) -> list[Block]:
     if said.corrected:
         found.append(Block("✎ corrected by hand", "muted", turn.id))
     elif said.answer is not None:
+        if turn.expected and text.strip() == turn.expected.strip():
+            found.append(Block("✓ as expected", "muted", turn.id))
         found.append(Block(figures(said.answer), "muted", turn.id))
     return found
 

@@ -10,9 +10,11 @@ from textual.timer import Timer
 
 from core.chat.chorus import Chorus
 from core.chat.messages import Failure, Inspection, Loaded, Reply
+from core.chat.room import Need, need, require_room
 from core.chat.sampling import Sampling
 from core.chat.subject import Subject, of_run, shares_worker, subject
 from core.errors import TunedeckError
+from core.memory.devices import read_devices
 from core.runs.folder import Run
 from tui.chat.choosing import first_choice, newer, runs_with_a_result
 from tui.chat.prompt import Prompt
@@ -40,6 +42,7 @@ class CastPanel(Panel):
         self.voices: Chorus | None = None
         self.sampling = Sampling()
         self.problem = ""
+        self.need: Need | None = None  # what the first models take, once it has been worked out
         self.picking = 0  # number of the job that reads the held-out prompts
         self.inspecting: tuple[int, Said] | None = None  # number of the open question, and its answer
         self.first_names: tuple[
@@ -79,14 +82,22 @@ class CastPanel(Panel):
         self.run_worker(choose(), group="cast", exclusive=True)
 
     async def _talk_to(self, chosen: Subject) -> None:
-        """Begin with this model. Its process starts at once, so that the first answer does not wait for it."""
+        """Begin with this model. It is loaded at once, so that the first answer does not wait for it."""
         if self.voices is not None:
             await asyncio.to_thread(self.voices.close)
         self.voices, self.talk, self.problem = Chorus(chosen), Talk(chosen.system), ""
         self.first_names = tuple(self.voices.names)
         self.newest = chosen, self.first_names[-1]
         await self.stage.cast(self.voices.names, self.first_names[-1])
-        self.voices.start()
+        await self._load(self.voices)
+
+    async def _load(self, voices: Chorus) -> None:
+        """Say what it needs in memory, then load it, unless it does not fit."""
+        self.need = None
+        self.draw()
+        self.need = await asyncio.to_thread(lambda: voices.need(read_devices(slow=False, processes=False)))
+        require_room(self.need)
+        voices.start()
         self.wake()
         self.draw()
 
@@ -121,6 +132,7 @@ class CastPanel(Panel):
         """One more column; it answers the conversation so far, prompt by prompt."""
         found = await asyncio.to_thread(subject, named, self.deck.workspace)
         if self.voices is not None:
+            self.say(f"{visible(found.label)}: {await asyncio.to_thread(_room_for, found, self.voices)}")
             await self._join(found, found.label)
 
     async def _join(self, found: Subject, name: str) -> None:
@@ -236,7 +248,16 @@ class CastPanel(Panel):
 
     def _show_status(self) -> None:
         bar = self.query_one("#status", Bar)
-        lines = status(self.voices, self.problem, self.sampling, self.app.size.width - 2)
+        lines = status(self.voices, self.problem, self.sampling, self.need, self.app.size.width - 2)
         bar.styles.height = len(lines)
         for number, parts in enumerate(lines):
             bar.put(number, parts)
+
+
+def _room_for(found: Subject, voices: Chorus) -> str:
+    """What one more column takes. Raises TunedeckError if it does not fit."""
+    if any(shares_worker(loaded, found) for loaded in voices.subjects):
+        return "on the weights that are loaded, with its own adapter"
+    needed = need([found], read_devices(slow=False, processes=False), conversations=1)
+    require_room(needed)
+    return f"a model of its own, {needed}"

@@ -224,9 +224,9 @@ class ChatPanel(AskingPanel):
             return
         from tui.chat.files import LoadScreen
 
-        self.app.push_screen(LoadScreen(self.deck.workspace.root, SAVED_NAME), self._load)
+        self.app.push_screen(LoadScreen(self.deck.workspace.root, SAVED_NAME), self._take_up)
 
-    def _load(self, chosen: tuple[Path, int] | None) -> None:
+    def _take_up(self, chosen: tuple[Path, int] | None) -> None:
         if chosen is None or self.voices is None:
             return
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from core.chat.chorus import Chorus
+from core.chat.room import Need
 from core.chat.sampling import Sampling, laid_over
 from tui.widgets.bars import Part
 from tui.widgets.numbers import gib
@@ -11,15 +12,20 @@ from tui.widgets.text import visible, wrap
 MOST_LINES = 5
 
 
-def status(voices: Chorus | None, problem: str, sampling: Sampling, width: int) -> list[list[Part]]:
-    """One line; a problem has as many as it needs, up to five."""
+def status(
+    voices: Chorus | None, problem: str, sampling: Sampling, need: Need | None, width: int
+) -> list[list[Part]]:
+    """One line; while it loads also what it needs, and a problem has as many lines as it takes, up to five."""
     if problem:
         lines = wrap(visible(problem, lines=True), width - 2)[:MOST_LINES]
         return [[Part(f" {'✗' if not n else ' '} {line}", "bad")] for n, line in enumerate(lines)]
-    return [_state(voices, sampling)]
+    first = _state(voices, sampling, need)
+    if need is None or voices is None or any(voices.loaded_for(who) for who in voices.names):
+        return [first]
+    return [first, *([Part(f"   {line}", "muted")] for line in wrap(str(need), width - 3))]
 
 
-def _state(voices: Chorus | None, sampling: Sampling) -> list[Part]:
+def _state(voices: Chorus | None, sampling: Sampling, need: Need | None) -> list[Part]:
     if voices is None:
         return [Part(" choosing a model", "muted")]
     label = Part(f" {visible(voices.subject.label)} ", "name")
@@ -32,6 +38,8 @@ def _state(voices: Chorus | None, sampling: Sampling) -> list[Part]:
     whose = "the model's own" if sampling == Sampling() else "set here"
     how = f" {loaded.device} {loaded.dtype} {gib(loaded.memory_bytes)} · {used} ({whose})"
     notes = [Part(f" ! {visible(note)}", "key") for note in loaded.notes]
+    if need is not None and need.verdict == "tight":
+        notes.append(Part(" ! memory is tight: long conversations may not fit", "key"))
     return [label, *waits, *notes, Part(how, "muted")]
 
 

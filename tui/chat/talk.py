@@ -226,14 +226,14 @@ def loaded_talk(path: Path, place: int, names: Sequence[str]) -> Talk:
 
 def _line_of(path: Path, place: int) -> int:
     """The line of the nth conversation: blank lines count as lines."""
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8").split("\n")
     return [number for number, line in enumerate(lines) if line.strip()][place]
 
 
 def _still_there(row: SavedRow) -> bool:
     """Whether the file still has at that line what was written there; another app may have changed it."""
     try:
-        line = row.path.read_text(encoding="utf-8").splitlines()[row.place]
+        line = row.path.read_text(encoding="utf-8").split("\n")[row.place]
         return bool(json.loads(line)["messages"] == list(row.messages))
     except (OSError, ValueError, LookupError, TypeError):
         return False
