@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UsageError
+from core.models.architecture_of import read_model
+from core.models.targets import one_table
 from core.recipe import LORA_METHODS, Recipe
 from core.runs.folder import Run
 
@@ -40,7 +42,7 @@ def trl_values(run: Run, *, on_cpu: bool) -> dict[str, Any]:
     from core.train.arguments import sft_arguments
 
     recipe, identity = run.read_recipe(), run.read_json(run.identity)
-    _require_possible(run, recipe)
+    _require_possible(run, recipe, Path(identity["model"]["folder"]))
     model, has_eval = identity["model"], bool(identity["data"].get("eval_folder"))
     from_hub = model["kind"] == "hub"
     values: dict[str, Any] = {
@@ -59,7 +61,7 @@ def trl_values(run: Run, *, on_cpu: bool) -> dict[str, Any]:
     return values | {key: value for key, value in arguments.items() if value is not None}
 
 
-def _require_possible(run: Run, recipe: Recipe) -> None:
+def _require_possible(run: Run, recipe: Recipe, model: Path) -> None:
     tuner = recipe.tuner
     if tuner.method not in (*LORA_METHODS, "full"):
         reason = f"`trl sft` knows LoRA and full training, not {tuner.method}"
@@ -67,6 +69,8 @@ def _require_possible(run: Run, recipe: Recipe) -> None:
         reason = "TRL has no prompt_loss_weight"
     elif tuner.adapter_dtype != "auto":
         reason = "`trl sft` does not choose the type of an adapter"
+    elif one_table(read_model(model), tuner.modules_to_save):
+        reason = "`trl sft` does not keep embedding and head one matrix when it trains one of them"
     else:
         return
     raise UsageError(reason, where=run.id, fix="tunedeck export script writes Python, which can do more")

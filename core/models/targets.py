@@ -122,16 +122,38 @@ def feedforward_outputs(linears: Iterable[Linear]) -> list[str]:
     return [one.name for one in linears if one.name.endswith(_MLP_OUTPUTS)]
 
 
+TABLES = frozenset({"embed_tokens", "wte", "embed_in", "word_embeddings"})
+
+
 def saved_whole(architecture: Architecture, modules_to_save: Iterable[str]) -> tuple[Linear | Module, ...]:
     """The modules that PEFT copies, trains and saves whole: those whose name, or a parent's, ends so."""
     wanted = tuple(modules_to_save)
     if not wanted:
         return ()
-    return tuple(
+    found = tuple(
         one
         for one in everything(architecture)
         if any(parent.endswith(wanted) for parent in _with_parents(one.name))
     )
+    tables = [one for one in found if _is_table(architecture, one)]
+    if architecture.tied and len(tables) > 1:  # one copy serves both, see `one_table`
+        found = tuple(one for one in found if one.name != architecture.head)
+    return found
+
+
+def one_table(architecture: Architecture, modules_to_save: Iterable[str]) -> bool:
+    """Whether embedding and head are one matrix and either is trained whole: the copy then serves both sides.
+
+    Otherwise the model would read new tokens with trained rows and write them with old ones.
+    """
+    return architecture.tied and any(
+        _is_table(architecture, one) for one in saved_whole(architecture, modules_to_save)
+    )
+
+
+def _is_table(architecture: Architecture, one: Linear | Module) -> bool:
+    """The embedding of tokens, or the head."""
+    return one.name == architecture.head or one.name.rsplit(".", 1)[-1] in TABLES
 
 
 def traps(architecture: Architecture, tuner: TunerSection) -> list[str]:
@@ -142,12 +164,10 @@ def traps(architecture: Architecture, tuner: TunerSection) -> list[str]:
             "these targets put adapters on every expert and on the router: many parameters, few tokens each; "
             "training attention alone is the usual choice for a mixture of experts"
         )
-    saved = {one.name.rsplit(".", 1)[-1] for one in saved_whole(architecture, tuner.modules_to_save)}
-    head = architecture.head.rsplit(".", 1)[-1]
-    if architecture.tied and saved & {head, "embed_tokens", "wte", "embed_in", "word_embeddings"}:
+    if one_table(architecture, tuner.modules_to_save):
         found.append(
-            "embedding and head share one matrix here; training a copy of one of them unties them: the saved "
-            "adapter grows, and a merged model no longer has tied weights"
+            "embedding and head share one matrix here; one trained copy serves both, and the saved adapter "
+            "grows by that matrix"
         )
     missing = [name for name in tuner.modules_to_save if not saved_whole(architecture, [name])]
     if missing:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import TunedeckError
 from core.models.architecture import Architecture
-from core.models.targets import feedforward_outputs, matched
+from core.models.targets import feedforward_outputs, matched, one_table
 from core.recipe import ADAPTER_METHODS, LORA_METHODS, Recipe
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def adapter_config(recipe: Recipe, architecture: Architecture) -> PeftConfig | N
             bias="none",
             use_rslora=tuner.method == "rslora",
             use_dora=tuner.method == "dora",
+            ensure_weight_tying=one_table(architecture, tuner.modules_to_save),
         )
     if tuner.method == "ia3":
         from peft import IA3Config

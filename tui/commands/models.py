@@ -1,4 +1,4 @@
-"""`tunedeck models [QUERY] | show | get | remove | targets`: find, read, fetch and count models."""
+"""`tunedeck models [QUERY] | show | get | remove | targets | grow`: find, read, fetch and count models."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ def add_to(app: typer.Typer) -> None:
     group.command("get")(get)
     group.command("remove")(remove)
     group.command("targets")(targets)
+    group.command("grow")(grow)
     app.add_typer(group, name="models")
 
 
@@ -205,6 +206,35 @@ def remove(
         print_json(asdict(removal))
         return
     say(f"removed {model}: {freed} free again")
+
+
+def grow(
+    ctx: typer.Context,
+    model: ModelId,
+    tokens: Annotated[list[str], typer.Option("--token", metavar="TEXT", help="A new token; repeatable.")],
+    out: Annotated[str, typer.Option("--out", metavar="FOLDER", help="The new model folder.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write a model with further tokens into a new folder, and say what must be trained for them.
+
+    Example: tunedeck models grow demo --token "<plan>" --token "</plan>" --out demo-plan
+    """
+    from core.workshop import Workshop
+
+    workshop = Workshop()
+    job = workshop.submit(
+        "core.models.grow:grow_named", named=model, root=workspace_of(ctx).root, tokens=tokens, out=out
+    )
+    try:
+        done = workshop.wait(job, lambda text: say(f"{text} ..."))
+    finally:
+        workshop.cancel()
+    if as_json:
+        print_json(done.to_json())
+        return
+    typer.echo(done.folder)
+    say(f"rows of the embedding: {done.rows_before:,} before, {done.rows_after:,} now")
+    say(f'train the new rows: tuner.modules_to_save = {json.dumps(done.train)}, or tuner.method = "full"')
 
 
 def targets(

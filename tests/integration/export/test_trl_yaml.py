@@ -60,7 +60,7 @@ def test_trl_sft_gives_the_losses_of_the_run(tmp_path: Path) -> None:
     [
         (),
         ("tuner.method=rslora", "tuner.targets=re:.*q_proj", "tuner.alpha=8"),
-        ("tuner.method=dora", 'tuner.targets=["q_proj","v_proj"]', 'tuner.modules_to_save=["lm_head"]'),
+        ("tuner.method=dora", 'tuner.targets=["q_proj","v_proj"]', 'tuner.modules_to_save=["norm"]'),
     ],
 )
 def test_trls_own_parser_reads_the_same_adapter_and_arguments(
@@ -83,7 +83,13 @@ def test_trls_own_parser_reads_the_same_adapter_and_arguments(
 
 
 @pytest.mark.parametrize(
-    "change", ["tuner.method=ia3", "training.prompt_loss_weight=0.1", "tuner.adapter_dtype=float32"]
+    "change",
+    [
+        "tuner.method=ia3",
+        "training.prompt_loss_weight=0.1",
+        "tuner.adapter_dtype=float32",
+        'tuner.modules_to_save=["embed_tokens"]',
+    ],
 )
 def test_what_trl_sft_cannot_do_is_refused(tmp_path: Path, change: str) -> None:
     with pytest.raises(UsageError, match=r"TRL|trl"):
