@@ -102,6 +102,16 @@ class StartRun(Message, bubble=False):
         self.then_chat = then_chat
 
 
+class CheckRun(Message, bubble=False):
+    """Down to the Train panel: go through the checklist of this recipe, and start it if the person says so."""
+
+    def __init__(self, recipe: Recipe, name: str | None = None) -> None:
+        """`name` is the short name of the run."""
+        super().__init__()
+        self.recipe = recipe
+        self.name = name
+
+
 class Pulsed(Message):
     """To the app: the right side of the header, devices and the newest living run, ready to draw."""
 

@@ -64,7 +64,9 @@ class Pulse:
 
 
 def _newest_living(states: list[RunState]) -> RunState | None:
-    return next((state for state in states if not state.ended), None)
+    """One that only waits for its turn counts where no other lives."""
+    living = [state for state in states if not state.ended]
+    return next((state for state in living if state.phase != "queued"), living[0] if living else None)
 
 
 def device_part(devices: tuple[Device, ...]) -> Part:

@@ -64,6 +64,26 @@ def take_out(workspace: Workspace, run: Run) -> bool:
     return bool(entries)
 
 
+def move(workspace: Workspace, run: Run, places: int) -> bool:
+    """Let a waiting run start earlier (-1) or later (+1); False if it cannot go further, or does not wait.
+
+    One rename, so that the entry is there at every moment, whoever looks.
+    """
+    entries = sorted(_entries(workspace), key=lambda path: path.name)
+    ids = [_id_of(entry) for entry in entries]
+    if run.id not in ids or not 0 <= ids.index(run.id) + places < len(ids):
+        return False
+    entry = entries.pop(ids.index(run.id))
+    place = ids.index(run.id) + places
+    before = _number_of(entries[place - 1]) if place else 0
+    after = _number_of(entries[place]) if place < len(entries) else time.time_ns()
+    try:
+        entry.rename(entry.with_name(f"{(before + after) // 2:020d} {run.id}"))
+    except FileNotFoundError:  # its turn has come meanwhile
+        return False
+    return True
+
+
 def start_runner(workspace: Workspace) -> None:
     """Start a runner, detached. One that finds another at work leaves at once, so this is always safe."""
     with (queue_folder(workspace.runs) / "runner.log").open("ab") as log:
@@ -95,7 +115,7 @@ def work(workspace: Workspace, poll_seconds: float = POLL_SECONDS) -> None:
 
 def _start_next(workspace: Workspace) -> None:
     entry = min(_entries(workspace), key=lambda path: path.name)
-    run = Run(workspace.runs / entry.name.partition(" ")[2])
+    run = Run(workspace.runs / _id_of(entry))
     try:
         launch(run)
     except TunedeckError as error:
@@ -107,7 +127,16 @@ def _start_next(workspace: Workspace) -> None:
 
 
 def _entries(workspace: Workspace) -> list[Path]:
-    return [entry for entry in queue_folder(workspace.runs).iterdir() if " " in entry.name]
+    folder = queue_folder(workspace.runs)
+    return [entry for entry in folder.iterdir() if " " in entry.name] if folder.exists() else []
+
+
+def _number_of(entry: Path) -> int:
+    return int(entry.name.partition(" ")[0])
+
+
+def _id_of(entry: Path) -> str:
+    return entry.name.partition(" ")[2]
 
 
 @contextlib.contextmanager

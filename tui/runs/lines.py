@@ -3,83 +3,90 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
-from core.runs.compare import Comparison
+from core.runs.cost import cost
 from core.runs.state import RunState
 from tui.widgets.marks import mark, style
-from tui.widgets.numbers import UNKNOWN, count, duration, figure, gib
+from tui.widgets.numbers import UNKNOWN, count, dollars, duration, figure, gib
 from tui.widgets.rows import Column, Row
 from tui.widgets.text import visible
 
-NARROW = (
-    Column("state", 15),
-    Column("run", 0),
-    Column("step", 9, right=True),
-    Column("loss", 7, right=True),
-    Column("eval", 7, right=True),
-    Column("age", 8, right=True),
-)
-WIDE = (
-    Column("state", 15),
-    Column("run", 0),
-    Column("method", 7),
-    Column("data", 14),
-    Column("step", 11, right=True),
+_STATE, _RUN, _STEP = Column("state", 15), Column("run", 0), Column("step", 9, right=True)
+_LOSS, _BEST, _AGE = (
     Column("loss", 7, right=True),
     Column("best", 7, right=True),
-    Column("tok/s", 6, right=True),
-    Column("peak", 8, right=True),
-    Column("age", 8, right=True),
+    Column("age", 7, right=True),
 )
+_MEASURED = (Column("tok/s", 6, right=True), Column("peak", 8, right=True), Column("cost", 7, right=True))
+_RECIPE = (Column("model", 22), Column("data", 22), Column("method", 7))
+_METHOD = Column("method", 7)
+
+# By the width class of the screen: what does not fit is in the two lines on the run under the cursor.
+COLUMNS: dict[str, tuple[Column, ...]] = {
+    "-narrow": (_STATE, _RUN, _STEP, _LOSS, _BEST, _AGE),
+    "-wide": (_STATE, _RUN, _METHOD, _STEP, _LOSS, _BEST, *_MEASURED, _AGE),
+    "-widest": (_STATE, _RUN, *_RECIPE, _STEP, _LOSS, _BEST, *_MEASURED, _AGE, Column("note", 30)),
+}
 
 
-def row_of(state: RunState, *, wide: bool, marked: bool, now: float | None = None) -> Row:
-    """One line of the table."""
-    age = duration((now or time.time()) - state.started) if state.started else UNKNOWN
-    steps = f"{state.step}/{state.steps}" if state.steps else str(state.step)
-    name = visible(state.id) + (f"  {visible(state.note)}" if state.note else "")
+def row_of(
+    state: RunState,
+    columns: Sequence[Column],
+    *,
+    marked: str = "",
+    place: int = 0,
+    price_per_hour: float | None = None,
+    now: float | None = None,
+) -> Row:
+    """One line of the table. `marked` is the letter of its curve, `place` its number in the queue."""
     best = state.best_eval_loss if state.best_eval_loss is not None else state.eval_loss
-    cells: tuple[str, ...]
-    if wide:
-        cells = (
-            mark(state.state), name, state.method, visible(state.data), steps, figure(state.loss), figure(best),
-            count(state.tokens_per_second), gib(state.peak_allocated_bytes), age,
-        )  # fmt: skip
-    else:
-        cells = (mark(state.state), name, steps, figure(state.loss), figure(state.eval_loss), age)
-    return Row(str(state.folder), cells, style(state.state), "✓" if marked else "")
+    note = with_tags(state)
+    apart = any(column.title == "note" for column in columns)
+    cells = {
+        "state": state_word(state, place),
+        "run": visible(state.id) + (f"  {note}" if note and not apart else ""),
+        "model": visible(state.model.rpartition("/")[2]),
+        "data": visible(state.data),
+        "method": visible(state.method),
+        "step": f"{state.step}/{state.steps}" if state.steps else str(state.step),
+        "loss": figure(state.loss),
+        "best": figure(best),
+        "tok/s": count(state.tokens_per_second),
+        "peak": gib(state.peak_allocated_bytes),
+        "cost": dollars(cost(price_per_hour, state.seconds)),
+        "age": duration((now or time.time()) - state.started) if state.started else UNKNOWN,
+        "note": note,
+    }
+    return Row(
+        str(state.folder), tuple(cells[column.title] for column in columns), style(state.state), marked
+    )
+
+
+def state_word(state: RunState, place: int = 0) -> str:
+    """`● running`; of a run that waits for its turn `… queued 2`."""
+    if state.phase == "queued" and not state.ended:
+        return f"{mark('queued')} {place}" if place else mark("queued")
+    return mark(state.state)
+
+
+def with_tags(state: RunState) -> str:
+    """The note, then the tags: `good answers #keep`."""
+    return visible(" ".join([*([state.note] if state.note else []), *(f"#{tag}" for tag in state.tags)]))
 
 
 def matches(state: RunState, wanted: str) -> bool:
     """Whether every word of the filter occurs somewhere in what is known of the run."""
     text = " ".join(
-        (state.id, state.state, state.model, state.method, state.data, state.note, *state.tags)
+        (state.id, state.state, state.phase, state.model, state.method, state.data, with_tags(state))
     ).lower()
     return all(word in text for word in wanted.lower().split())
 
 
 def details(state: RunState) -> str:
-    """One line on the run under the cursor."""
+    """One line on the run under the cursor: why it ended, else what it is made of."""
     if state.what:
         return visible(f"{state.what}; {state.fix}" if state.fix else state.what)
     saved = f", saved at step {state.checkpoint_step}" if state.checkpoint_step is not None else ""
     took = f", {duration(state.seconds)}" if state.seconds else ""
     return visible(f"{state.model} · {state.method} · {state.data}{saved}{took}")
-
-
-def comparison_text(comparison: Comparison) -> str:
-    """Figures and the keys in which the recipes differ, run by run."""
-    letters = "abcdefgh"
-    lines = []
-    for letter, state in zip(letters, comparison.states, strict=False):
-        lines.append(
-            f"{letter}  {visible(state.id)}: {mark(state.state)}, loss {figure(state.loss)}, "
-            f"eval {figure(state.eval_loss)}, {count(state.tokens_per_second)} tok/s"
-        )
-    lines.append("")
-    for key, values in comparison.differences.items():
-        shown = "   ".join(
-            f"{letter} {visible(str(value))}" for letter, value in zip(letters, values, strict=False)
-        )
-        lines.append(f"{key:<28} {shown}")
-    return "\n".join(lines if comparison.differences else [*lines, "the recipes are equal"])

@@ -1,4 +1,4 @@
-"""The Runs panel: every run of the workspace, their loss curves over one another, their recipes compared."""
+"""The Runs panel: every run of the workspace, their curves over one another, their recipes compared."""
 
 from __future__ import annotations
 
@@ -15,67 +15,65 @@ from textual.widgets import Input
 
 from core.errors import TunedeckError
 from core.runs.compare import compare
-from core.runs.events import read_events
+from core.runs.cost import price_per_hour
 from core.runs.find import find_runs
 from core.runs.folder import Run
-from core.runs.record import Record
-from core.runs.resume import resume
-from core.runs.state import RunState
+from core.runs.state import RunState, waiting_ids
 from tui.deck import Deck
 from tui.messages import GoTo, OpenRun
-from tui.panel import Command, Panel
-from tui.runs.lines import NARROW, WIDE, comparison_text, details, matches, row_of
+from tui.panel import Command
+from tui.runs.acting import Acting
+from tui.runs.comparing import LETTERS, CompareScreen
+from tui.runs.lines import COLUMNS, details, matches, row_of, with_tags
+from tui.runs.overlay import Curves, Overlay, Read, read_records
 from tui.widgets.bars import Bar, Part
-from tui.widgets.curve import CurveView, Plotted
 from tui.widgets.rows import RowList
-from tui.widgets.text import cut, visible
+from tui.widgets.text import cut_left, visible
 
 READ_SECONDS = 2.0
-MOST_MARKED = 4
-LETTERS = "abcd"
 
 
 class Found(Message, bubble=False):
-    """All runs as they stand now."""
+    """All runs as they stand now, those that wait in their order, and what an hour of each costs."""
 
-    def __init__(self, states: list[RunState]) -> None:
+    def __init__(self, states: list[RunState], waiting: list[str], prices: dict[Path, float | None]) -> None:
         super().__init__()
         self.states = states
+        self.waiting = waiting
+        self.prices = prices
 
 
-class Curves(Message, bubble=False):
-    """The loss of the runs that are to be drawn, by folder."""
-
-    def __init__(self, lines: dict[Path, list[tuple[float, float]]]) -> None:
-        super().__init__()
-        self.lines = lines
-
-
-class RunsPanel(Panel):
-    """Table, the line on the run under the cursor, curves."""
+class RunsPanel(Acting):
+    """Table, two lines on the run under the cursor, curves."""
 
     HELP = """
     Every run of this workspace, newest first, read from its folder. Enter opens one in the Train panel.
-    Space marks up to four; their losses are drawn over one another, and d compares their recipes.
+    Space marks up to four; their curves are drawn over one another, and d compares their recipes.
+
+    A run that waits for its turn says its place in the queue; J and K move it, D takes it out. D on an ended
+    run moves it into the trash, Z brings it back.
     """
     SCOPED_CSS = False
     DEFAULT_CSS = """
-    RunsPanel CurveView { width: 100%; height: 9; }
+    RunsPanel Overlay { width: 100%; height: 9; }
     RunsPanel #filter { display: none; padding: 0 1; background: $panel; }
     RunsPanel #filter.open { display: block; }
-    .-wide RunsPanel CurveView, .-widest RunsPanel CurveView { height: 16; }
+    .-wide RunsPanel Overlay, .-widest RunsPanel Overlay { height: 16; }
+    .-widest RunsPanel Overlay { height: 22; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("space", "mark", "mark"),
-        Binding("t", "chat", "chat"),
-        Binding("u", "resume", "resume"),
         Binding("d", "compare", "compare"),
         Binding("slash", "filter", "filter", show=False, key_display="/"),
+        Binding("m", "metric", "next metric", show=False),
+        Binding("l", "log_scale", "log scale", show=False),
     ]
 
     def __init__(self, deck: Deck) -> None:
         super().__init__(deck)
         self.states: list[RunState] = []
+        self.waiting: list[str] = []
+        self.prices: dict[Path, float | None] = {}
         self.marked: list[Path] = []
         self.wanted = ""
         self._timer: Timer | None = None
@@ -87,9 +85,11 @@ class RunsPanel(Panel):
             compact=True,
             disabled=True,
         )
-        yield RowList(NARROW, empty="no runs here yet; r in the Train panel starts one", id="runs")
-        yield Bar(id="details")
-        yield CurveView(id="overlay")
+        yield RowList(
+            COLUMNS["-narrow"], empty="no runs here yet; r in the Train panel starts one", id="runs"
+        )
+        yield Bar(2, id="details")
+        yield Overlay(id="overlay")
 
     def on_mount(self) -> None:
         self._timer = self.set_interval(READ_SECONDS, self._read, pause=True)
@@ -106,10 +106,16 @@ class RunsPanel(Panel):
     @work(thread=True, exclusive=True, exit_on_error=False, group="runs")
     def _read(self) -> None:
         states = find_runs(self.deck.workspace)
-        self.post_message(Found(states))
+        prices = {
+            state.folder: self.prices[state.folder]
+            if state.folder in self.prices
+            else price_per_hour(Run(state.folder))
+            for state in states
+        }
+        self.post_message(Found(states, waiting_ids(self.deck.workspace.runs), prices))
 
     def on_found(self, message: Found) -> None:
-        self.states = message.states
+        self.states, self.waiting, self.prices = message.states, message.waiting, message.prices
         folders = {state.folder for state in self.states}
         self.marked = [folder for folder in self.marked if folder in folders]
         self._show()
@@ -126,18 +132,47 @@ class RunsPanel(Panel):
         row = self._table.row
         return next((state for state in self.states if row and str(state.folder) == row.key), None)
 
+    def read_again(self) -> None:
+        self._read()
+
     def _show(self) -> None:
-        wide = self.screen.has_class("-wide") or self.screen.has_class("-widest")
-        self._table.columns = WIDE if wide else NARROW
+        columns = next(
+            columns
+            for name, columns in reversed(COLUMNS.items())
+            if self.screen.has_class(name) or name == "-narrow"
+        )
+        self._table.columns = columns
         shown = [state for state in self.states if matches(state, self.wanted)]
-        self._table.show([row_of(state, wide=wide, marked=state.folder in self.marked) for state in shown])
+        self._table.show(
+            [
+                row_of(
+                    state,
+                    columns,
+                    marked=self._letter(state.folder),
+                    place=self.waiting.index(state.id) + 1 if state.id in self.waiting else 0,
+                    price_per_hour=self.prices.get(state.folder),
+                )
+                for state in shown
+            ]
+        )
         self._show_details()
         self.refresh_bindings()
 
+    def _letter(self, folder: Path) -> str:
+        return LETTERS[self.marked.index(folder)] if folder in self.marked else ""
+
     def _show_details(self) -> None:
+        state = self.selected
         filtered = [Part(f" filter: {visible(self.wanted)} ", "key")] if self.wanted else []
-        about = [Part(f" {details(self.selected)}")] if self.selected else []
-        self.query_one("#details", Bar).put(0, [*filtered, *about])
+        bar = self.query_one("#details", Bar)
+        bar.put(0, [*filtered, *([Part(f" {details(state)}")] if state else [])])
+        if state is None:
+            bar.put(1, [])
+            return
+        words = with_tags(state)
+        room = max(bar.size.width - len(words) - 3, 20)
+        path = cut_left(visible(str(state.folder).replace(str(Path.home()), "~", 1)), room)
+        bar.put(1, [Part(f" {path} ", "muted"), Part(f" {words}")])
 
     @on(RowList.Moved)
     def _moved(self) -> None:
@@ -155,8 +190,8 @@ class RunsPanel(Panel):
         folder = self.selected.folder
         if folder in self.marked:
             self.marked.remove(folder)
-        elif len(self.marked) == MOST_MARKED:
-            self.refuse(f"{MOST_MARKED} runs are marked already")
+        elif len(self.marked) == len(LETTERS):
+            self.refuse(f"{len(LETTERS)} runs are marked already")
             return
         else:
             self.marked.append(folder)
@@ -168,69 +203,40 @@ class RunsPanel(Panel):
 
     def _read_curves(self) -> None:
         folders = self.marked or ([self.selected.folder] if self.selected else [])
-        self._read_losses(tuple(folders))
+        self._read_records(tuple(folders), self.query_one(Overlay).read)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="curves")
-    def _read_losses(self, folders: tuple[Path, ...]) -> None:
-        lines = {}
-        for folder in folders:
-            record = Record()
-            record.add(read_events(folder)[0])
-            curve = record.curves["loss"]
-            lines[folder] = list(zip(curve.steps, curve.smoothed, strict=True))
-        self.post_message(Curves(lines))
+    def _read_records(self, folders: tuple[Path, ...], before: dict[Path, Read]) -> None:
+        self.post_message(Curves(read_records(folders, before)))
 
     def on_curves(self, message: Curves) -> None:
-        named = tuple(zip(LETTERS, message.lines.values(), strict=False))
-        names = [cut(visible(folder.name), 24) for folder in message.lines]
-        title = "loss: " + "  ".join(f"{letter} {name}" for letter, name in zip(LETTERS, names, strict=False))
-        self.query_one(CurveView).plot(Plotted(title if names else "", named=named))
+        self.query_one(Overlay).draw(message.read)
+
+    def action_metric(self) -> None:
+        self.query_one(Overlay).next_metric()
+
+    def action_log_scale(self) -> None:
+        self.query_one(Overlay).switch_log_scale()
 
     # Keys
 
     def why_not(self, action: str) -> str:
-        state = self.selected
         if action == "compare" and len(self.marked) < 2:
             return "mark two runs or more with space first"
-        if action in ("mark", "chat", "resume") and state is None:
+        if action == "mark" and self.selected is None:
             return "there is no run here yet"
-        if action == "resume" and state is not None:
-            if not state.ended:
-                return "the run is at work"
-            if state.state == "done":
-                return "the run is done"
-            if state.checkpoint_step is None:
-                return "the run has no checkpoint to go on from"
-        if action == "chat" and state is not None and state.state != "done" and state.checkpoint_step is None:
-            return "the run has saved nothing yet"
-        return ""
-
-    def action_chat(self) -> None:
-        if not self.refused("chat") and self.selected is not None:
-            self.post_message(GoTo("chat", OpenRun(self.selected.folder)))
-
-    def action_resume(self) -> None:
-        if self.refused("resume") or self.selected is None:
-            return
-        folder = self.selected.folder
-        try:
-            resume(Run(folder))
-        except TunedeckError as error:
-            self.refuse(str(error))
-        else:
-            self.post_message(GoTo("train", OpenRun(folder)))
+        return super().why_not(action)
 
     def action_compare(self) -> None:
         if self.refused("compare"):
             return
-        from tui.help import HelpScreen
-
         try:
-            text = comparison_text(compare([Run(folder) for folder in self.marked]))
+            compared = compare([Run(folder) for folder in self.marked])
         except TunedeckError as error:
             self.refuse(str(error))
         else:
-            self.app.push_screen(HelpScreen("Runs compared", text, []))
+            prices = tuple(self.prices.get(folder) for folder in self.marked)
+            self.app.push_screen(CompareScreen(compared, prices))
 
     def action_filter(self) -> None:
         field = self.query_one("#filter", Input)
@@ -256,10 +262,8 @@ class RunsPanel(Panel):
         self._table.focus()
 
     def commands(self) -> Iterable[Command]:
-        for title, about, action, call in (
-            ("runs: resume", "go on from the last checkpoint", "resume", self.action_resume),
-            ("runs: chat", "with the run under the cursor", "chat", self.action_chat),
-            ("runs: compare", "the recipes of the marked runs", "compare", self.action_compare),
-        ):
-            if not self.why_not(action):
-                yield title, about, call
+        yield from super().commands()
+        if not self.why_not("compare"):
+            yield "runs: compare", "the recipes of the marked runs", self.action_compare
+        yield "view: next metric", "of the curves", self.action_metric
+        yield "view: log scale", "of the curves", self.action_log_scale

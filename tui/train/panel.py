@@ -16,6 +16,7 @@ from textual.widgets import Input
 
 from core.errors import TunedeckError
 from core.memory.fit import Lever
+from core.recipe import Recipe
 from core.runs.control import What
 from core.runs.find import find_runs
 from core.runs.folder import Run
@@ -23,7 +24,7 @@ from core.runs.out_of_memory import levers_of
 from core.runs.record import Record
 from core.runs.state import RunState
 from tui.deck import Deck
-from tui.messages import FollowRun, JobFailed, JobProgress, JobResult, OpenRun, StartRun
+from tui.messages import CheckRun, FollowRun, JobFailed, JobProgress, JobResult, OpenRun, StartRun
 from tui.panel import Command
 from tui.train import shown
 from tui.train.asking import KILL, Asking
@@ -120,7 +121,9 @@ class TrainPanel(Asking):
     @work(thread=True, exclusive=True, exit_on_error=False, group="newest")
     def _find_newest(self) -> None:
         runs = find_runs(self.deck.workspace)
-        living = [state for state in runs if not state.ended]
+        living = sorted(
+            (state for state in runs if not state.ended), key=lambda state: state.phase == "queued"
+        )
         self.post_message(Newest((living or runs)[0].folder if runs else None))
 
     def on_newest(self, message: Newest) -> None:
@@ -198,10 +201,16 @@ class TrainPanel(Asking):
     # Starting one
 
     def action_start(self) -> None:
+        self._check(self.deck.recipe)
+
+    def on_check_run(self, message: CheckRun) -> None:
+        self._check(message.recipe, message.name)
+
+    def _check(self, recipe: Recipe, name: str | None = None) -> None:
         if self.refused("start"):
             return
         try:
-            self._starter.check(self.deck.recipe)
+            self._starter.check(recipe, name)
         except OSError as error:
             self.refuse(f"nothing can be written to {self.deck.workspace.runs}: {error.strerror}")
 

@@ -38,17 +38,18 @@ class Starter:
         self._screen: Checklist | None = None
         self._rows: Path | None = None  # prepared by the checklist; the run takes them from the cache
         self._recipe = panel.deck.recipe
+        self._name: str | None = None
 
     @property
     def busy(self) -> bool:
         return bool(self._checking or self._launching)
 
-    def check(self, recipe: Recipe) -> None:
+    def check(self, recipe: Recipe, name: str | None = None) -> None:
         """Show the checklist of a recipe and start it if the person says so. Raises OSError if nothing can be written."""
         workspace = self.panel.deck.workspace
         workspace.runs.mkdir(parents=True, exist_ok=True)
         self._rows = Path(tempfile.mkdtemp(prefix=".preflight-", dir=workspace.runs))
-        self._recipe = recipe
+        self._recipe, self._name = recipe, name
         self._screen = Checklist(summary(recipe), self._close_chat)
         self.panel.app.push_screen(self._screen, self._decided)
         self._check()
@@ -114,9 +115,9 @@ class Starter:
             self._checking = self._closing = 0
             self.panel.cancel_jobs()
         if answer == START:
-            self.launch(self._recipe)
+            self._launch("core.runs.start:start", recipe=self._recipe, name=self._name)
         elif answer == QUEUE:
-            self._launch("core.runs.queue:enqueue", recipe=self._recipe)
+            self._launch("core.runs.queue:enqueue", recipe=self._recipe, name=self._name)
         else:
             self._forget_rows()
 

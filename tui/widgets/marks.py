@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 STATES: dict[str, tuple[str, str]] = {
+    "queued": ("…", ""),
     "starting": ("◌", ""),
     "running": ("●", "good"),
     "done": ("✓", "good"),
