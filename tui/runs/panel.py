@@ -170,7 +170,7 @@ class RunsPanel(Acting):
             bar.put(1, [])
             return
         words = with_tags(state)
-        room = max(bar.size.width - len(words) - 3, 20)
+        room = max(self.app.size.width - len(words) - 3, 20)
         path = cut_left(visible(str(state.folder).replace(str(Path.home()), "~", 1)), room)
         bar.put(1, [Part(f" {path} ", "muted"), Part(f" {words}")])
 
