@@ -24,6 +24,7 @@ from tui.commands.options import (
 
 if TYPE_CHECKING:
     from core.data.prepare import PrepareProgress
+    from core.recipe import Recipe
 
 RowOption = Annotated[int, typer.Option("--row", metavar="N", help="Which row, from 0.", min=0)]
 IdsOption = Annotated[bool, typer.Option("--ids", help="One line per token: id, label, part, reason.")]
@@ -32,6 +33,13 @@ CompareOption = Annotated[
     typer.Option(
         "--compare", metavar="MODE", help="Beside it, the labels under another loss_on or template."
     ),
+]
+BatchOption = Annotated[
+    int | None,
+    typer.Option("--batch", metavar="N", help="A whole batch, from 0, as the trainer draws it.", min=0),
+]
+EpochOption = Annotated[
+    int, typer.Option("--epoch", metavar="E", help="With --batch: of which epoch, from 0.", min=0)
 ]
 OutOption = Annotated[
     Path | None, typer.Option("--out", metavar="FOLDER", help="Where to write; the cache unless named.")
@@ -48,6 +56,8 @@ def show(
     recipe: RecipeFile = None,
     row: RowOption = 0,
     ids: IdsOption = False,
+    batch: BatchOption = None,
+    epoch: EpochOption = 0,
     compare: CompareOption = None,
     changes: Changes = None,
     model: ModelOption = None,
@@ -57,7 +67,7 @@ def show(
     max_length: MaxLengthOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one row token by token: what is trained, what is not, and why.
+    """Show one row token by token, or one batch with the tensors the model gets: what is trained, what is not, and why.
 
     Example: tunedeck show recipe.toml --row 3 --ids
     """
@@ -78,6 +88,9 @@ def show(
     )
     workspace = workspace_of(ctx)
     folder = locate(chosen.model.source, chosen.model.revision, workspace).folder
+    if batch is not None:
+        _show_batch(chosen, folder, workspace.root, batch, epoch, ids=ids, as_json=as_json)
+        return
     shown = show_row(chosen, folder, row, workspace=workspace.root)
     rows = opened(chosen.data.source, workspace.root, chosen.data)
     if not rows.whole:
@@ -97,6 +110,19 @@ def show(
         else comparison_lines(compare_rows(shown, other), shown, other)
     )
     typer.echo("\n".join(lines))
+
+
+def _show_batch(
+    recipe: Recipe, folder: Path, workspace: Path, number: int, epoch: int, *, ids: bool, as_json: bool
+) -> None:
+    from core.data.batch import show_batch
+    from tui.commands.batch_lines import batch_lines
+
+    batch = show_batch(recipe, folder, number, epoch, _told, workspace=workspace)
+    if as_json:
+        print_json(batch.to_json())
+    else:
+        typer.echo("\n".join(batch_lines(batch, ids=ids)))
 
 
 def prepare(

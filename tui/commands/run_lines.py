@@ -92,8 +92,15 @@ def comparison(result: Comparison) -> list[str]:
         ("peak allocated", *(gib(state.peak_allocated_bytes) for state in result.states)),
         ("time", *(duration(state.seconds) for state in result.states)),
     ]
-    keys = [(key, *(str(value) for value in values)) for key, values in result.differences.items()]
+    keys = [(key, *(_written(value) for value in values)) for key, values in result.differences.items()]
     return aligned([header, *figures, *keys])
+
+
+def _written(value: object) -> str:
+    """A value of a recipe as a recipe writes it; a dash where it says nothing."""
+    if value is None or value in ("", [], {}):
+        return "-"
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:

@@ -63,7 +63,7 @@ def model_notes(model: ModelFacts, packing: str, probe: Conversation | None) -> 
         if not template.markers:
             yield Note("no-markers", WHOLE_SET)
         yield from _clock(model, probe)
-        yield from _chat_ids(model, probe)
+        yield from _chat_ids(model)
         yield from _markup(model)
     if packing == "wrapped":
         yield Note("packs-see-each-other", WHOLE_SET)
@@ -116,21 +116,21 @@ def _files(model: ModelFacts) -> Iterator[Note]:
             return
 
 
-def _chat_ids(model: ModelFacts, probe: Conversation) -> Iterator[Note]:
-    """The ids chat will use, from the tokenizer's own call, against the rendered text encoded."""
+def _chat_ids(model: ModelFacts) -> Iterator[Note]:
+    """The ids chat will use, from the tokenizer's own call, against the rendered text encoded; on two turns."""
     renderer, hf = model.drafter.renderer, model.tokenizer.hf
     if renderer is None or model.section.template != "model":
         return
-    messages, tools = template_messages(probe), list(probe.tools) or None
+    messages = [{"role": "user", "content": "".join(_PROBES)}, {"role": "assistant", "content": "Yes."}]
     try:
-        ours = model.tokenizer.encode(renderer.render(messages, tools, probe.template_kwargs))
-        theirs = hf.apply_chat_template(
-            messages, tools=tools, tokenize=True, return_dict=False, **probe.template_kwargs
-        )
+        ours = model.tokenizer.encode(renderer.render(messages, None, {}))
+        theirs = hf.apply_chat_template(messages, tokenize=True, return_dict=False)
     except Exception:  # a tokenizer's own code raises whatever it likes; rows tell of refusals themselves
         return
     if list(theirs) != ours:
-        yield Note("chat-ids-differ", WHOLE_SET, f"{len(theirs)} ids against {len(ours)} in row {probe.row}")
+        yield Note(
+            "chat-ids-differ", WHOLE_SET, f"{len(theirs)} ids against {len(ours)} for a chat of two turns"
+        )
 
 
 def _markup(model: ModelFacts) -> Iterator[Note]:
