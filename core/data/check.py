@@ -26,8 +26,12 @@ from core.data.checks.template import field_texts, template_notes
 from core.data.checks.tokens import token_notes
 from core.data.convert import conversations, to_conversation
 from core.data.drafting import Drafter
-from core.data.encoders import exact_encoder
+from core.data.encode import Encoder
+from core.data.encoders import choose_encoder, exact_encoder
+from core.data.gigatoken_encoder import Disagreement
+from core.data.kept_checks import keep, kept_fields, report_place
 from core.data.parts import rendering_of
+from core.data.prepare import sample_texts
 from core.data.render import limits
 from core.data.rowpass import Labelled, cut_length, label_conversations
 from core.data.rows import Rows, read_rows, require_rows
@@ -65,6 +69,7 @@ class CheckReport:
     findings: tuple[Finding, ...]
     lengths: Lengths  # of every row that has tokens, before the cut
     notes: tuple[str, ...]  # how the source was opened
+    cached: bool = False  # taken from an earlier check of the same rows, model and settings
 
     def worst(self) -> str:
         """The gravest severity found, or an empty text."""
@@ -83,6 +88,7 @@ class CheckReport:
             "tokens": self.tokens,
             "trained_tokens": self.trained_tokens,
             "engine": self.engine,
+            "cached": self.cached,
             "seconds": {name: round(value, 3) for name, value in self.seconds.items()},
             "findings": [
                 {
@@ -117,54 +123,87 @@ def check(
     *,
     workspace: Path | None = None,
 ) -> CheckReport:
-    """Check every row of the recipe's source against its model.
+    """Check every row of the recipe's source against its model; a check that was made before is read again.
 
     Raises TunedeckError where the source, the tokenizer or the template cannot be used at all.
     """
     started = time.perf_counter()
-    rows = read_rows(recipe.data.source, workspace, recipe.data)
-    require_rows(rows, recipe.data.source)
+    data = recipe.data
+    rows = read_rows(data.source, workspace, data)
+    require_rows(rows, data.source)
+    eval_rows = read_rows(data.eval_source, workspace, data) if data.eval_source else None
+    place = report_place(recipe, model_folder, rows, eval_rows, workspace)
+    if place is not None and (kept := kept_fields(place)) is not None:
+        seconds = {"total": time.perf_counter() - started}
+        return CheckReport(**{**kept, "cached": True, "seconds": seconds})
     tokenizer = load_tokenizer(model_folder, trust_remote_code=recipe.model.trust_remote_code)
-    drafter = Drafter(recipe.data, tokenizer, choose_template(recipe.data.template, tokenizer, workspace))
-    model = model_facts(recipe, model_folder, drafter)
-    run = _Run(recipe, model)
-    for batch in rows.batches(BATCH_ROWS):
-        with limits():
-            run.add(
-                [to_conversation(row, recipe.data) for row in batch], {row.number: row.file for row in batch}
-            )
-        if progress is not None:
-            passed = time.perf_counter() - started
-            done = batch[-1].number + 1
-            progress(CheckProgress(done, len(rows), passed / done * (len(rows) - done)))
+    drafter = Drafter(data, tokenizer, choose_template(data.template, tokenizer, workspace))
+    checked = _Checked(recipe, model_facts(recipe, model_folder, drafter), rows, eval_rows, progress, started)
+    encoder = choose_encoder(tokenizer, sample_texts(rows, recipe, drafter), len(rows))
+    try:
+        report = checked.by(encoder)
+    except Disagreement:
+        report = checked.by(exact_encoder(tokenizer))
+    if place is not None:
+        keep(place, report)
+    return report
 
-    def conversation_of(number: int) -> Conversation:
-        found = to_conversation(rows[number], recipe.data)
+
+@dataclass(frozen=True)
+class _Checked:
+    """One check: what is looked at, and who is told how far it is."""
+
+    recipe: Recipe
+    model: ModelFacts
+    rows: Rows
+    eval_rows: Rows | None
+    progress: Callable[[CheckProgress], Any] | None
+    started: float
+
+    def by(self, encoder: Encoder) -> CheckReport:
+        """The report, with this encoder. Raises Disagreement where it is not exact."""
+        rows, data = self.rows, self.recipe.data
+        run = _Run(self.recipe, self.model, encoder)
+        for batch in rows.batches(BATCH_ROWS):
+            run.add([to_conversation(row, data) for row in batch], {row.number: row.file for row in batch})
+            self._tell(batch[-1].number + 1)
+        notes = [*run.notes, *set_notes(run.set_facts, self._eval_keys(), self._conversation)]
+        with limits():
+            notes += model_notes(self.model, data.packing, run.probe)
+        trained, held_out = run.trained_rows()
+        return CheckReport(
+            rows=len(rows),
+            examples=len(trained),
+            eval_examples=held_out,
+            tokens=int(trained[:, 0].sum()),
+            trained_tokens=int(trained[:, 1].sum()),
+            engine=encoder.name,
+            seconds={"total": time.perf_counter() - self.started},
+            findings=findings_of(notes, run.problems),
+            lengths=run.lengths(),
+            notes=rows.notes,
+        )
+
+    def _tell(self, done: int) -> None:
+        if self.progress is not None:
+            passed = time.perf_counter() - self.started
+            self.progress(CheckProgress(done, len(self.rows), passed / done * (len(self.rows) - done)))
+
+    def _conversation(self, number: int) -> Conversation:
+        found = to_conversation(self.rows[number], self.recipe.data)
         assert isinstance(found, Conversation)  # only rows that were read as one are asked for
         return found
 
-    notes = [*run.notes, *set_notes(run.set_facts, _eval_keys(recipe, workspace), conversation_of)]
-    with limits():
-        notes += model_notes(model, recipe.data.packing, run.probe)
-    trained, held_out = run.trained_rows()
-    return CheckReport(
-        rows=len(rows),
-        examples=len(trained),
-        eval_examples=held_out,
-        tokens=int(trained[:, 0].sum()),
-        trained_tokens=int(trained[:, 1].sum()),
-        engine=run.encoder.name,
-        seconds={"total": time.perf_counter() - started},
-        findings=findings_of(notes, run.problems),
-        lengths=run.lengths(),
-        notes=rows.notes,
-    )
+    def _eval_keys(self) -> frozenset[int]:
+        """Prompt keys of a separate evaluation source."""
+        found = conversations(self.eval_rows, self.recipe.data) if self.eval_rows is not None else ()
+        return frozenset(prompt_key(item) for item in found if isinstance(item, Conversation))
 
 
 class _Run:
     """What a check gathers batch by batch."""
 
-    def __init__(self, recipe: Recipe, model: ModelFacts) -> None:
+    def __init__(self, recipe: Recipe, model: ModelFacts, encoder: Encoder) -> None:
         self._recipe = recipe
         self._model = model
         self._kept: list[tuple[int, int, int]] = []  # prompt key, tokens and trained tokens after the cut
@@ -173,7 +212,7 @@ class _Run:
         self._runs: list[np.ndarray] = []
         self._roles: Counter[str] = Counter()
         self._bos = str(model.tokenizer.special_texts.get("bos_token", ""))
-        self.encoder = exact_encoder(model.tokenizer)
+        self.encoder = encoder
         self.notes: list[Note] = []
         self.problems: list[RowProblem] = []
         self.set_facts = SetFacts()
@@ -261,13 +300,3 @@ class _Run:
         kept = int(trained[:limit].sum())
         if kept:
             self._kept.append((prompt_key(facts.conversation), len(trained[:limit]), kept))
-
-
-def _eval_keys(recipe: Recipe, workspace: Path | None) -> frozenset[int]:
-    """Prompt keys of a separate evaluation source."""
-    if not recipe.data.eval_source:
-        return frozenset()
-    rows: Rows = read_rows(recipe.data.eval_source, workspace, recipe.data)
-    return frozenset(
-        prompt_key(item) for item in conversations(rows, recipe.data) if isinstance(item, Conversation)
-    )

@@ -29,9 +29,9 @@ def remember(
     workspace: Path | None = None,
 ) -> None:
     """Note that these rows, with these tokenizer files, were prepared under `digest`. A full disk is no error."""
-    note = _note(_key(recipe, model_folder, rows, eval_rows, workspace))
+    note = _note(set_key(recipe, model_folder, rows, eval_rows, workspace))
     with contextlib.suppress(OSError):
-        write_json_atomically(note, {"digest": digest, "made": _circumstances()})
+        write_json_atomically(note, {"digest": digest, "made": circumstances()})
 
 
 def known_digest(
@@ -46,9 +46,9 @@ def known_digest(
     if template not in ("model", "trl-training") and not _path(template, workspace).is_file():
         return None
     try:
-        path = _note(_key(recipe, model_folder, rows, eval_rows, workspace))
+        path = _note(set_key(recipe, model_folder, rows, eval_rows, workspace))
         note = json.loads(path.read_text(encoding="utf-8"))
-        return str(note["digest"]) if note["made"] == _circumstances() else None
+        return str(note["digest"]) if note["made"] == circumstances() else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -70,7 +70,7 @@ def cached_report(recipe: Recipe, model_folder: Path, *, workspace: Path | None 
     except MissingError:
         return None
     try:
-        note = json.loads(_note(_key(recipe, model_folder, rows, eval_rows, workspace)).read_text("utf-8"))
+        note = json.loads(_note(set_key(recipe, model_folder, rows, eval_rows, workspace)).read_text("utf-8"))
         report = cache_folder() / "prepared" / str(note["digest"]) / "report.json"
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -81,7 +81,8 @@ def _note(key: str) -> Path:
     return cache_folder() / "prepared-by-source" / f"{key}.json"
 
 
-def _circumstances() -> dict[str, Any]:
+def circumstances() -> dict[str, Any]:
+    """Library versions and the day, which a template may print."""
     return {"libraries": libraries(), "day": time.strftime("%Y-%m-%d")}
 
 
@@ -89,9 +90,10 @@ def _path(template: str, workspace: Path | None) -> Path:
     return (workspace or Path.cwd()) / Path(template).expanduser()
 
 
-def _key(
+def set_key(
     recipe: Recipe, model_folder: Path, rows: Rows, eval_rows: Rows | None, workspace: Path | None
 ) -> str:
+    """A digest of rows, tokenizer and template files and the sections that decide ids and labels; nothing is loaded."""
     parts = {
         "rows": rows.fingerprint,
         "eval": eval_rows.fingerprint if eval_rows is not None else None,

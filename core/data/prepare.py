@@ -24,6 +24,7 @@ from core.data.encoders import choose_encoder, exact_encoder
 from core.data.gigatoken_encoder import Disagreement
 from core.data.lookup import known_digest, libraries, remember
 from core.data.outcome import findings_of
+from core.data.render import limits
 from core.data.rowpass import (
     Kept,
     Outcome,
@@ -139,7 +140,7 @@ def prepare(
         if (prepared := _from_cache(digest.value, out, started)) is not None:
             return prepared
     out = out or _kept(digest.value)
-    encoder = choose_encoder(tokenizer, _sample(rows, recipe, drafter), len(rows))
+    encoder = choose_encoder(tokenizer, sample_texts(rows, recipe, drafter), len(rows))
     gc.freeze()  # what is loaded by now stays: collections during the pass need not walk it
     try:
         prepared = _prepare_afresh(recipe, drafter, encoder, rows, eval_rows, out, digest, started, progress)
@@ -240,11 +241,12 @@ def _prepare_afresh(
     return prepared
 
 
-def _sample(rows: Rows, recipe: Recipe, drafter: Drafter) -> list[str]:
+def sample_texts(rows: Rows, recipe: Recipe, drafter: Drafter) -> list[str]:
     """Texts from all over the source, to choose the encoder by."""
     step = max(1, len(rows) // min(_SAMPLE_ROWS, max(8, len(rows) // 100)))
     found = [to_conversation(rows[number], recipe.data) for number in range(0, len(rows), step)]
-    return [drafter.draft(item).text for item in found if isinstance(item, Conversation)]
+    with limits():
+        return [drafter.draft(item).text for item in found if isinstance(item, Conversation)]
 
 
 def length_quantiles(lengths: np.ndarray) -> dict[str, float]:

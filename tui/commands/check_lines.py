@@ -18,7 +18,11 @@ def report_lines(report: CheckReport, recipe: Recipe) -> list[str]:
     share = f"{report.trained_tokens / report.tokens:.0%}" if report.tokens else "0%"
     lines = [
         f"{plural(report.rows, 'row')}: {report.examples:,} to train on, {report.eval_examples:,} held out "
-        f"({report.seconds['total']:.1f} s with {report.engine})",
+        + (
+            "(from an earlier check)"
+            if report.cached
+            else f"({report.seconds['total']:.1f} s with {report.engine})"
+        ),
         f"{plural(report.tokens, 'token')}, {report.trained_tokens:,} trained ({share})",
     ]
     if len(report.lengths.tokens):
