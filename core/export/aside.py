@@ -23,6 +23,8 @@ def made_aside(target: Path, needed_bytes: int = 0) -> Iterator[Path]:
     if target.exists():
         raise UsageError("it exists already", where=str(target), fix="name another, or remove it first")
     aside = target.with_name(f".{target.name}.partial")
+    from safetensors import SafetensorError
+
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         require_space(target.parent, needed_bytes)
@@ -30,14 +32,22 @@ def made_aside(target: Path, needed_bytes: int = 0) -> Iterator[Path]:
         yield aside
         _flush(aside)
         aside.rename(target)
+    except SafetensorError as error:
+        if "os error" not in str(error):  # a file that was read is damaged
+            raise
+        raise _cannot_write(target, str(error)) from error
     except OSError as error:
-        raise TunedeckError(
-            f"cannot be written: {error.strerror or error}",
-            where=str(target),
-            fix="free space or permissions there, or name another place with --out",
-        ) from error
+        raise _cannot_write(target, error.strerror or str(error)) from error
     finally:
         _remove(aside)
+
+
+def _cannot_write(target: Path, why: str) -> TunedeckError:
+    return TunedeckError(
+        f"cannot be written: {why}",
+        where=str(target),
+        fix="free space or permissions there, or name another place with --out",
+    )
 
 
 def require_space(folder: Path, needed_bytes: int) -> None:

@@ -70,7 +70,16 @@ def _of_run(run: Run) -> list[str]:
 
 def _of_evaluation(report: dict[str, Any]) -> list[str]:
     models = report["models"]
-    figures = ("loss", "token_accuracy", "exact_match", "stop_rate")
+    figures = (
+        "loss",
+        "perplexity",
+        "token_accuracy",
+        "exact_match",
+        "normalised_match",
+        "chrf",
+        "stop_rate",
+        "valid_rate",
+    )
     lines = [f"## Evaluation on {_cell(report['data'])}", ""]
     lines += ["| | " + " | ".join(models) + " |", "|---|" + "---|" * len(models)]
     for figure in figures:
@@ -79,6 +88,18 @@ def _of_evaluation(report: dict[str, Any]) -> list[str]:
             lines.append(
                 f"| {figure} | " + " | ".join("" if v is None else f"{v:.4g}" for v in values) + " |"
             )
+    general = [model.get("general", {}).get("right") for model in models.values()]
+    if any(value is not None for value in general):
+        lines.append(
+            "| general prompts right | " + " | ".join("" if v is None else f"{v:.4g}" for v in general) + " |"
+        )
+    for other, found in report.get("differences", {}).items():
+        loss = found.get("loss")
+        if loss:
+            lines += [
+                "",
+                f"Loss less {_cell(other)}: {loss['mean']:+.4g} (95 % interval {loss['low']:+.4g} to {loss['high']:+.4g}).",
+            ]
     return [*lines, ""]
 
 

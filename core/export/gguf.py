@@ -91,9 +91,13 @@ def export_gguf(
     config = _config(subject)
     family_of(config)  # an unknown family is refused before anything is merged
     shapes = [place.shape for place in Checkpoint(subject.model_folder).places.values()]
-    predicted = predicted_bytes(shapes, out_type) if program else 0
-    if program:
-        progress(f"about {gib(predicted)} as {out_type}, made of an f16 file")
+    predicted = (
+        predicted_bytes(shapes, out_type)
+        if program
+        else sum(_bytes_of(_tensor_type(out_type, shape), shape) for shape in shapes)
+    )
+    made_of = ", made of an f16 file" if program else ""
+    progress(f"about {gib(predicted)} as {out_type}{made_of}")
     with _plain(subject, out, progress) as plain, made_aside(out, predicted) as aside:
         tokenizer = load_tokenizer(plain)
         config = _config(plain)

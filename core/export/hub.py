@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import MissingError, TunedeckError, UsageError
+from core.export.aside import gib
 from core.models.hub import api, check_reachable, hub_errors
 
 LEFT_OUT = ["*.pt", "*.pth", "*.bin.index.json.tmp", "training_args.bin", ".*", "events.jsonl"]
@@ -49,7 +50,8 @@ def push(
             raise UsageError(
                 "this repository is open to all", where=name, fix="add --public, or name another one"
             )
-        progress("uploading")
+        size = sum(path.stat().st_size for path in folder.iterdir() if path.is_file() and _goes(path))
+        progress(f"uploading {gib(size)}")
         commit = client.upload_folder(
             repo_id=name,
             folder_path=str(folder),

@@ -23,9 +23,11 @@ def merge_named(
 def adapter_named(*, named: str, root: Path, out: str = "", progress: Callable[[Any], None]) -> Any:
     """`export_adapter` for what a person named."""
     from core.export.adapter import export_adapter
+    from core.export.aside import gib, weight_bytes
 
     chosen = subject(named, Workspace(root))
-    progress("copying and checking the adapter")
+    size = gib(weight_bytes(chosen.adapter)) if chosen.adapter is not None else ""
+    progress(f"copying and checking the adapter, {size}" if size else "looking for an adapter")
     return export_adapter(chosen, place(chosen, root, out, "adapter"))
 
 

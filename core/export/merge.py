@@ -14,7 +14,7 @@ from typing import Any
 from core.chat.load import LoadedModel, load, load_tokenizer
 from core.chat.subject import Subject, read_adapter_config
 from core.errors import TunedeckError, UsageError
-from core.export.aside import made_aside, require_memory, weight_bytes
+from core.export.aside import gib, made_aside, require_memory, weight_bytes
 from core.export.card import write_card
 from core.export.compare import Comparison, compared, logits_of, release, sample_prompts
 from core.export.fold import fold_layer_by_layer
@@ -56,7 +56,9 @@ def merge(
     require_mergeable(subject)
     subject = replace(subject, dtype=dtype or subject.dtype)
     _require_sound(subject)
-    with made_aside(out, merged_bytes(subject)) as aside:
+    size = merged_bytes(subject)
+    progress(f"the merged model will take about {gib(size)}")
+    with made_aside(out, size) as aside:
         tokenizer = load_tokenizer(subject)
         prompts = sample_prompts(subject, tokenizer)
         trained_on = None
@@ -180,8 +182,6 @@ def _logits(loaded: LoadedModel, prompts: list[list[int]]) -> list[Any]:
 
 def _save_whole(loaded: LoadedModel, folder: Path) -> None:
     """PEFT folds the adapter in (checking for NaN); then all is saved."""
-    from safetensors import SafetensorError
-
     try:
         plain = loaded.model.merge_and_unload(safe_merge=True)
     except ValueError as error:  # NaN or infinite weights
@@ -191,10 +191,7 @@ def _save_whole(loaded: LoadedModel, folder: Path) -> None:
             fix="use an earlier checkpoint",
         ) from error
     plain.config.use_cache = True
-    try:
-        plain.save_pretrained(str(folder), max_shard_size=SHARD_SIZE)
-    except SafetensorError as error:  # safetensors' own words for a full disk
-        raise OSError(str(error)) from error
+    plain.save_pretrained(str(folder), max_shard_size=SHARD_SIZE)
 
 
 def _require_same(check: Comparison, subject: Subject) -> None:
