@@ -39,6 +39,16 @@ async def test_a_row_token_by_token(app) -> None:
         assert "the stop token of a trained turn" in inspector(app)[1]
 
 
+async def test_a_tall_screen_is_filled(app) -> None:
+    async with app.run_test(size=(200, 50)) as pilot:
+        await drawn(pilot)
+        rows = app.query_one(NumberedRows)
+        await until(
+            pilot,
+            lambda: rows.in_view[-1] == 40 and all(rows.pieces(at, False)[5][0].strip() for at in (0, 40)),
+        )
+
+
 async def test_trained_and_masked_tokens_differ_without_colour(app) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         await drawn(pilot)

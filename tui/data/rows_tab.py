@@ -293,6 +293,7 @@ class RowsTab(Vertical):
             self.listed.open(glances.total)
             self.post_message(self.Opened(glances.total))
         self.listed.put(glances.rows)
+        self.listed.scrolled()  # a tall screen shows more than the first page
         if self._wanted_glances:
             self._want_glances(self._wanted_glances)
 
