@@ -43,13 +43,14 @@ class Silent:
         self.arrive: list[Any] = []
         self.busy = False
         self.needed = NEED
+        self.as_loaded = LOADED
 
     def loaded_for(self, who: str) -> Loaded | None:
-        return LOADED if self.is_loaded else None
+        return self.as_loaded if self.is_loaded else None
 
     @property
     def loaded(self) -> Loaded | None:
-        return LOADED if self.is_loaded else None
+        return self.as_loaded if self.is_loaded else None
 
     def ask(self, who: str, messages: Sequence[Mapping[str, Any]], sampling: Sampling) -> int:
         self.asked.append((who, [dict(each) for each in messages], sampling))

@@ -12,7 +12,7 @@ from core.chat.messages import Failure, Started
 from core.chat.sampling import Sampling
 from core.runs.state import RunState
 from core.workspace import state_folder
-from tests.tui.chats import GREEDY, INSIDE, NEED, Silent, say, voices
+from tests.tui.chats import GREEDY, INSIDE, LOADED, NEED, Silent, say, voices
 from tests.tui.test_shell import settled, until
 from tui.chat.columns import ColumnsScreen
 from tui.chat.files import LoadScreen, SaveScreen
@@ -28,6 +28,7 @@ from tui.widgets.rows import RowList
 from tui.widgets.text import wrap
 
 CAT = "Say: The cat sees the dog."
+PLAIN = "no chat template: the model completes plain text"
 SIZES = [(80, 24), (120, 40), (200, 50)]
 PROMPTS = [HeldPrompt(n, f"Say: The cat sees {n} dogs.", f"{n} dogs, the cat sees.") for n in range(40)]
 ANSWER = "# Steps\n\n1. **Chop** the `onion`\n2. Look at [this](http://example.org)\n\n<b>done</b>"
@@ -95,8 +96,13 @@ STATES = {
     "failed": failed,
     "no-model": lambda talk, both: None,
     "no-room": lambda talk, both: None,
+    "no-template": lambda talk, both: None,
 }  # fmt: skip
-NAMES = {"base-alone": ("base",), "three-columns": ("base", "tuned", "checkpoint-80")}
+NAMES = {
+    "base-alone": ("base",),
+    "no-template": ("base",),
+    "three-columns": ("base", "tuned", "checkpoint-80"),
+}
 
 
 @pytest.fixture
@@ -107,6 +113,8 @@ def open_chat(make_app, monkeypatch: pytest.MonkeyPatch):
         silent = voices(*NAMES.get(state, ()))
         if state == "no-room":
             silent.needed = replace(NEED, free_bytes=3 << 30)
+        if state == "no-template":
+            silent.as_loaded = replace(LOADED, has_template=False, notes=(PLAIN,))
         monkeypatch.setattr("tui.chat.cast.Chorus", lambda subject: silent)
         app = make_app(start="chat")
         if state == "no-model":
@@ -272,6 +280,8 @@ async def test_the_system_prompt_is_written_and_switched(open_chat) -> None:
     app, arrive = open_chat("side-by-side")
     async with app.run_test(size=(80, 24), notifications=True) as pilot:
         await arrive(pilot)
+        await pilot.press("escape", "enter")
+        assert app.query_one("#prompt").has_focus, "Enter goes back into the field"
         await pilot.press("escape", "x")
         assert app.panel.why_not("system_switch") == "there is no system prompt; s writes one"
         await pilot.press("s")

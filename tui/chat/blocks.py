@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.chat.dialogue import Turn
@@ -23,10 +24,19 @@ class Block:
     prose: bool = False
 
 
-def blocks(talk: Talk, who: str) -> list[Block]:
-    """The branch in view as one voice had it."""
+NOTHING_YET = (
+    "Write below and press Enter: every voice is asked the same.",
+    "Esc leaves the field; then p takes a held-out prompt, a adds a run or a model,",
+    "s writes a system prompt, t sets the sampling, o takes up a saved conversation.",
+)
+
+
+def blocks(talk: Talk, who: str, notes: Sequence[str] = ()) -> list[Block]:
+    """The branch in view as one voice had it, below what there is to know of its model."""
     dialogue = talk.dialogue
-    found: list[Block] = []
+    found = [Block(f"! {visible(note)}", "warned") for note in notes]
+    if not talk.branch:
+        found += [Block(line, "muted") for line in NOTHING_YET]
     if dialogue.system:
         off = "" if dialogue.with_system else " (off)"
         found += [Block(f"system{off}: {visible(dialogue.system, lines=True)}", "muted"), Block("")]

@@ -236,7 +236,8 @@ class CastPanel(Panel):
         self.draw()
 
     def draw(self) -> None:
-        loaded = self.voices.loaded_for(self.stage.front) if self.voices is not None else None
+        voices = self.voices
+        loaded = {who: voices.loaded_for(who) for who in voices.names} if voices is not None else {}
         with self.app.batch_update():
             self._show_status()
             self.stage.show(self.talk, loaded)

@@ -94,8 +94,12 @@ class InspectScreen(ModalScreen[None]):
         Binding("x", "text", "exact text", show=False),
     ]
 
-    def __init__(self, who: str, found: Inspection, started: Started | None = None) -> None:
+    def __init__(
+        self, who: str, found: Inspection, started: Started | None = None, *, has_template: bool = True
+    ) -> None:
+        """`started` holds the exact text and what to know of it; without a template nothing was compared."""
         super().__init__()
+        self.has_template = has_template
         self.who = who
         self.found = found
         self.started = started
@@ -131,8 +135,10 @@ class InspectScreen(ModalScreen[None]):
         warnings = self.started.warnings if self.started else ()
         for line, warning in enumerate(warnings):
             bar.put(line, [Part(f" ! {visible(warning)}", "bad")])
-        if not warnings:
-            bar.put(0, [Part(" ✓ the prompt is what the training put before an answer", "good")])
+        if not self.has_template:
+            bar.put(0, [Part(" plain text: there is no template to compare it with", "muted")])
+        elif not warnings:
+            bar.put(0, [Part(" ✓ rendered for training, the conversation begins with this prompt", "good")])
 
     @on(TokenView.Moved)
     def _tell(self, message: TokenView.Moved) -> None:

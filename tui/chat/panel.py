@@ -41,6 +41,7 @@ class ChatPanel(AskingPanel):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "stop_or_leave", "stop or leave field", show=False),
         Binding("tab", "other_voice", "other voice"),
+        Binding("enter", "write", "write", show=False),
         Binding("p", "pick", "held-out prompts"),
         Binding("i", "inspect", "inspect"),
         Binding("r", "retry", "again"),
@@ -94,6 +95,9 @@ class ChatPanel(AskingPanel):
             self.stage.focus_front()
         else:
             self.query_one("#prompt", Prompt).focus()
+
+    def action_write(self) -> None:
+        self.focus_main()
 
     def put_back(self, text: str) -> None:
         """A prompt that was not asked stands where it was written again."""
@@ -178,7 +182,9 @@ class ChatPanel(AskingPanel):
             return
         from tui.chat.inspect import InspectScreen
 
-        self.app.push_screen(InspectScreen(said.who, message, said.started))
+        loaded = self.voices.loaded_for(said.who) if self.voices is not None else None
+        plain = loaded is not None and not loaded.has_template
+        self.app.push_screen(InspectScreen(said.who, message, said.started, has_template=not plain))
 
     # How it is shown
 

@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from core.chat.held_prompts import HeldPrompt
+from tui.widgets.bars import Bar, Part
 from tui.widgets.rows import Column, Row, RowList
 from tui.widgets.text import visible
 
@@ -41,6 +42,7 @@ class PickPrompt(ModalScreen[HeldPrompt | None]):
         with Vertical():
             yield Input(compact=True, placeholder="filter the held-out prompts; Enter asks, esc goes back")
             yield RowList(COLUMNS, empty="no prompt has these words")
+            yield Bar(2, id="whole")
 
     def on_mount(self) -> None:
         self._show("")
@@ -54,6 +56,14 @@ class PickPrompt(ModalScreen[HeldPrompt | None]):
                 if all(word in f"{each.prompt} {each.expected}".lower() for word in words)
             ]
         )
+
+    @on(RowList.Moved)
+    def _show_whole(self, message: RowList.Moved) -> None:
+        """The prompt under the cursor and the row's answer, as far as a line holds them."""
+        chosen = self.prompts[int(message.row.key)] if message.row is not None else None
+        bar = self.query_one("#whole", Bar)
+        bar.put(0, [Part(f" asks     {visible(chosen.prompt)}" if chosen else "")])
+        bar.put(1, [Part(f" expects  {visible(chosen.expected)}" if chosen else "", "muted")])
 
     def action_move(self, by: int) -> None:
         self.query_one(RowList).action_move(by)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from rich.cells import cell_len
@@ -41,7 +41,7 @@ class Stage(Vertical):
         self.front = ""
         self.markdown = False
         self._talk = Talk()
-        self._loaded: Loaded | None = None
+        self._loaded: Mapping[str, Loaded | None] = {}
 
     def compose(self) -> ComposeResult:
         yield Bar(id="tabs")
@@ -80,19 +80,27 @@ class Stage(Vertical):
         row.sort_children(key=lambda column: self.names.index(column.who))  # type: ignore[attr-defined]
         self._arrange()
 
-    def show(self, talk: Talk, loaded: Loaded | None) -> None:
+    def show(self, talk: Talk, loaded: Mapping[str, Loaded | None]) -> None:
+        """`loaded` is what answers in each column, None while it is not in memory."""
         self._talk, self._loaded = talk, loaded
         tabs = [
             Part(text, "current" if name == self.front else "")
             for name, text in zip(self.names, self._tabs, strict=True)
         ]
         self.query_one("#tabs", Bar).put(0, tabs)
-        room = room_left(talk, self.front, loaded)
+        room = room_left(talk, self.front, loaded.get(self.front))
         self.query_one("#room", Bar).put(0, [Part(f" ! {room}", "key")] if room else [])
         self.query_one("#room", Bar).set_class(bool(room), "told")
         for column in self.columns:
             column.markdown = self.markdown
+            column.notes = self._notes_of(column.who)
             column.show(talk)
+
+    def _notes_of(self, who: str) -> tuple[str, ...]:
+        """What there is to know of a column's model, unless the status line says it of the first one."""
+        known = [found for found in self._loaded.values() if found is not None]
+        own = self._loaded.get(who)
+        return own.notes if own is not None and own.notes != known[0].notes else ()
 
     def turn_to(self, who: str) -> None:
         """Bring a voice to the front, with the focus if another column had it."""

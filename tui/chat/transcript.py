@@ -37,8 +37,9 @@ class Transcript(Widget, can_focus=True):
     """`show(talk)` draws it anew; only rows that differ are sent. It follows the end until moved away."""
 
     HELP = """
-    What this voice was asked and answered. Up and down scroll; `[` and `]` choose a turn (▸), which
-    r, e, c, i, y, left and right then work on. A branch is made by r and e; left and right show the others.
+    What this voice was asked and answered. Up and down scroll.
+    `[` and `]` choose a turn (▸); r, e, c, i, y, left and right work on it.
+    r and e open a branch beside it, left and right show the others.
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {"asked", "muted", "warned", "heading", "current"}
     DEFAULT_CSS = """
@@ -70,6 +71,7 @@ class Transcript(Widget, can_focus=True):
         self.who = who
         self.following = True
         self.markdown = False
+        self.notes: tuple[str, ...] = ()
         self._talk = Talk()
         self._lines: list[Line] = []
         self._top = 0
@@ -83,7 +85,7 @@ class Transcript(Widget, can_focus=True):
             return
         lines: list[Line] = []
         wrapped: dict[tuple[Block, int, bool], list[Line]] = {}
-        for block in blocks(talk, self.who):
+        for block in blocks(talk, self.who, self.notes):
             key = (block, width, self.markdown)
             wrapped[key] = self._wrapped.get(key) or self._lines_of(block, width)
             lines += wrapped[key]
