@@ -6,6 +6,8 @@ the content and no decoding, and holds for tokens that share a character or cove
 
 from __future__ import annotations
 
+from itertools import accumulate, pairwise
+
 import numpy as np
 
 from core.data.drafting import Draft
@@ -84,5 +86,10 @@ def trained_bytes(draft: Draft) -> tuple[tuple[int, int], ...]:
     spans = draft.trained or ()
     if draft.text.isascii() or not spans:
         return spans
-    places = in_bytes(draft.text, np.asarray(spans, dtype=np.int64))
-    return tuple((start, end) for start, end in places.tolist())
+    edges = [edge for span in spans for edge in span]
+    if edges != sorted(edges):
+        places = in_bytes(draft.text, np.asarray(spans, dtype=np.int64))
+        return tuple((start, end) for start, end in places.tolist())
+    sizes = (len(draft.text[before:edge].encode()) for before, edge in pairwise([0, *edges]))
+    places_in_order = list(accumulate(sizes))
+    return tuple(zip(places_in_order[::2], places_in_order[1::2], strict=True))

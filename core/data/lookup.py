@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import time
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,7 @@ def known_digest(
         return None
 
 
+@lru_cache(maxsize=1)
 def libraries() -> dict[str, str]:
     """Versions of what decides ids and labels."""
     return {name: version(name) for name in _LIBRARIES}

@@ -120,13 +120,14 @@ def kept_rows(batch: Labelled, max_length: int | None, outcome: Outcome) -> Kept
     position = np.arange(len(batch.labels)) - np.repeat(rows[:-1], lengths)
     inside = position < max_length
     trained_kept = _per_row(trained & inside, rows)
-    for number, draft in enumerate(drafts):
+    for number in np.flatnonzero(trained_kept == 0).tolist():
+        draft = drafts[number]
         if draft.code:
             outcome.problems[draft.code].append((draft.row, draft.problem))
         elif not trained_full[number]:
             code, why = _nothing_trained(draft, int(lengths[number]))
             outcome.problems[code].append((draft.row, why))
-        elif not trained_kept[number]:
+        else:
             outcome.problems["cut-before-answer"].append(
                 (draft.row, f"its first trained token lies past max_length {max_length}")
             )

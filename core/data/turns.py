@@ -21,7 +21,8 @@ __all__ = ["Spans", "find_trained"]
 def find_trained(
     draft: Draft, conversation: Conversation, messages: list[dict[str, Any]], renderer: Renderer, stops: Stops
 ) -> None:
-    """Set the draft's `trained`, or the reason why its turns could not be found."""
+    """Set the draft's `trained`, or the reason why its turns could not be found: then nothing is trained."""
+    draft.trained = ()
     if draft.source == "markers":
         _by_markers(draft, conversation)
     elif draft.alignment is not None:

@@ -9,9 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.data.drafting import Draft
 from core.data.encode import Encoded, TokenizersEncoder, row_starts, tiled, with_places, with_rows
 from core.data.encoders import choose_encoder
 from core.data.gigatoken_encoder import load_gigatoken
+from core.data.labels import trained_bytes
+from core.data.loss import Loss
 from core.data.token_bytes import TokenBytes, in_bytes, in_characters
 from core.data.tokenizer import load_tokenizer
 from core.workspace import EMBEDDED_MODEL
@@ -115,3 +118,14 @@ def test_rows_of_two_encodings_are_put_together() -> None:
     assert both.starts is not None
     assert both.starts.tolist() == [0, 0, 4]
     assert [place.tolist() for place in both.places(1) or ()] == [[0], [2]]
+
+
+@given(st.text(max_size=40), st.lists(st.integers(0, 40), max_size=8))
+def test_spans_in_bytes_are_the_bytes_before_them(text: str, edges: list[int]) -> None:
+    """In order or not, touching or empty: a character's place in UTF-8 is the size of what goes before."""
+    inside = [min(edge, len(text)) for edge in edges[: len(edges) // 2 * 2]]
+    spans = tuple(zip(inside[::2], inside[1::2], strict=True))
+    draft = Draft(0, Loss("assistant"), text.encode("utf-8", "replace").decode(), trained=spans)
+    assert trained_bytes(draft) == tuple(
+        (len(draft.text[:start].encode()), len(draft.text[:end].encode())) for start, end in spans
+    )

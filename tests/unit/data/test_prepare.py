@@ -153,3 +153,24 @@ def test_a_disagreement_of_the_fast_engine_is_not_trained(
     prepared = prepare(recipe, EMBEDDED_MODEL, tmp_path / "exact", cache=False)
     assert prepared.engine == "tokenizers"
     assert open_saved(tmp_path / "fast" / "train") == open_saved(tmp_path / "exact" / "train")
+
+
+def test_a_row_whose_answers_cannot_be_found_is_not_trained(tmp_path: Path) -> None:
+    """A template that rewrites what it prints: no token of such a row carries loss, and that is said."""
+    (tmp_path / "upper.jinja").write_text(
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content | upper | replace('A', 'xx') }}"
+        "{{ messages | length }}<|im_end|>\n{% endfor %}"
+    )
+    chat = [{"role": "user", "content": "hay"}, {"role": "assistant", "content": "way"}]
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"messages": chat}))
+    recipe = parse_recipe(
+        f'[data]\nsource = "{tmp_path}/rows.jsonl"\ntemplate = "{tmp_path}/upper.jinja"\n'
+        'loss_on = "assistant"\neval_fraction = 0.0'
+    )
+    row = show_row(recipe, EMBEDDED_MODEL, 0)
+    assert (
+        row.problem == "the template rewrites this row's content, so its answers cannot be found in the text"
+    )
+    assert set(row.labels) == {-100}
+    with pytest.raises(TunedeckError, match=r"none of the 1 rows can be trained.*not-aligned, first: row 0"):
+        prepare(recipe, EMBEDDED_MODEL, tmp_path / "out", cache=False)
