@@ -227,8 +227,9 @@ class _Run:
                 good.append(item)
                 self.set_facts.add(item, files[item.row])
         labelled = label_conversations(good, self._model.drafter, self.encoder, align=True)
-        for number, conversation in enumerate(good):
-            self.notes += root_causes(self._notes_of(number, conversation, labelled))
+        with limits():  # some checks render a row again
+            for number, conversation in enumerate(good):
+                self.notes += root_causes(self._notes_of(number, conversation, labelled))
 
     def lengths(self) -> Lengths:
         runs = np.concatenate(self._runs) if self._runs else np.zeros((0, 3), dtype=np.int64)

@@ -24,7 +24,8 @@ from core.errors import TunedeckError
 
 SECONDS_PER_ROW = 10.0  # a real template takes well under a millisecond
 LARGEST_TEXT = 64 << 20  # characters of one rendering
-MOST_BYTES = 2 << 30  # what templates may add to the process
+MOST_BYTES: int | None = None  # what templates may add to the process; None: by what is free
+_LEAST_ROOM_BYTES = 2 << 30
 
 _LARGEST_POWER = 64
 _MOST_SLOW_ROWS = 3  # then the template is at fault, not the row
@@ -205,10 +206,11 @@ _WATCH = _Watch()
 
 @contextlib.contextmanager
 def limits() -> Iterator[None]:
-    """While this lasts, a row that renders longer than SECONDS_PER_ROW, or takes MOST_BYTES more memory, is refused.
+    """While this lasts, a row that renders longer than SECONDS_PER_ROW, or takes half of the free memory, is refused.
 
     Templates can grow a text in more ways than a sandbox can watch (`x + x`, `~`, replace, format), so the
-    process itself may not grow beyond what it has and MOST_BYTES: Python then raises MemoryError in the template.
+    growth of the process itself is limited: Python then raises MemoryError in the template. Another thread may
+    encode meanwhile; its share is small beside the limit.
     """
     if _WATCH.running or threading.current_thread() is not threading.main_thread():
         yield
@@ -227,20 +229,31 @@ def limits() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _memory_limit() -> Iterator[None]:
-    """The soft limit of the address space at its present size and MOST_BYTES; no limit where that cannot be read."""
+    """The soft limit of the address space at its present size and some room; no limit where that cannot be read."""
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[0])
-        wanted = pages * resource.getpagesize() + MOST_BYTES
+        wanted = pages * resource.getpagesize() + (_room_bytes() if MOST_BYTES is None else MOST_BYTES)
         ceiling = min((limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY), default=wanted)
         resource.setrlimit(resource.RLIMIT_AS, (min(wanted, ceiling), hard))
-    except (OSError, ValueError):
+    except (OSError, ValueError, StopIteration):
         yield
         return
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def _room_bytes() -> int:
+    """Half of what is free on this machine or in this container, and never less than 2 GiB."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    with contextlib.suppress(OSError, ValueError):
+        group = Path("/sys/fs/cgroup")
+        most, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+        free = min(free, most - used)
+    return max(free // 2, _LEAST_ROOM_BYTES)
 
 
 def _refusal(error: Exception) -> RenderError:

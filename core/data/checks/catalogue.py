@@ -80,7 +80,7 @@ CATALOGUE: dict[str, Diagnosis] = {
     "same-role-twice": Diagnosis("warning", 9, "two turns of one role in a row: {detail}", "join them"),
     "ends-on-user": Diagnosis("note", 9, "the conversation ends on the user; the last question is never answered", "take the last turn out, or add the answer"),
     "flags-unused": Diagnosis("error", 9, 'the rows carry flags or weights per message, and loss_on = "{detail}" does not read them', 'use loss_on = "flags"'),
-    "weights-rounded": Diagnosis("warning", 9, "a message weight of {detail} is neither 0 nor 1; it is trained as 1", "use weights 0 and 1"),
+    "weights-rounded": Diagnosis("warning", 9, "a message weight between or beyond 0 and 1 does not scale the loss: {detail}", "use weights 0 and 1"),
     "no-chat-markup": Diagnosis("note", 9, "plain strings for a model with a chat template: chat will use markup that training never showed", "write prompt and completion as messages"),
     "joint-blank": Diagnosis("warning", 9, "prompt and completion meet {detail}", "end the prompt without a blank and begin the completion with one"),
     "looks-special": Diagnosis("warning", 9, "{detail} looks like markup but is ordinary text for this tokenizer", "take it out: the chat template adds the model's own markup"),

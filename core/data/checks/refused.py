@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from core.data.checks.facts import ModelFacts, Note, shown
 from core.data.drafting import Draft
-from core.data.render import RenderError, limits, template_messages
+from core.data.render import RenderError, template_messages
 from core.data.types import Conversation, Message
 
 
@@ -78,12 +78,11 @@ def _renders(conversation: Conversation, model: ModelFacts) -> bool:
     if renderer is None or not conversation.messages:
         return False
     try:
-        with limits():
-            renderer.render(
-                template_messages(conversation),
-                list(conversation.tools) or None,
-                conversation.template_kwargs,
-            )
+        renderer.render(
+            template_messages(conversation),
+            list(conversation.tools) or None,
+            conversation.template_kwargs,
+        )
     except RenderError:
         return False
     return True

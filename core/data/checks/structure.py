@@ -70,9 +70,9 @@ def _flags(conversation: Conversation, model: ModelFacts) -> Iterator[Note]:
         if differs:
             yield Note("flags-unused", conversation.row, mode)
         return
-    odd = next((message.weight for message in flagged if message.weight not in (None, 0.0, 1.0)), None)
+    odd = next((message for message in flagged if message.weight not in (None, 0.0, 1.0)), None)
     if odd is not None:
-        yield Note("weights-rounded", conversation.row, f"{odd:g}")
+        yield Note("weights-rounded", conversation.row, f"{odd.weight:g} counts as {int(bool(odd.train))}")
 
 
 def _arguments(conversation: Conversation) -> Iterator[Note]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from core.data.checks.facts import ModelFacts, Note, RowFacts, shown
 from core.data.fields import Field, fields_of
 from core.data.formats.messages import ROLES
-from core.data.render import RenderError, limits, template_messages
+from core.data.render import RenderError, template_messages
 from core.data.types import Conversation, Span
 
 _EMPTY_BEFORE_ANOTHER = re.compile(r"<think>\s*</think>\s*<think>")
@@ -70,8 +70,7 @@ def _tools(facts: RowFacts, model: ModelFacts) -> Iterator[Note]:
     if not conversation.tools or renderer is None:
         return
     try:
-        with limits():
-            without = renderer.render(template_messages(conversation), None, conversation.template_kwargs)
+        without = renderer.render(template_messages(conversation), None, conversation.template_kwargs)
     except RenderError:
         return
     if without == facts.draft.text:
@@ -100,8 +99,7 @@ def _first_difference(facts: RowFacts, model: ModelFacts, message: int) -> str:
     messages = template_messages(conversation)[:message]
     tools = list(conversation.tools) or None
     try:
-        with limits():
-            prompt = renderer.render(messages, tools, conversation.template_kwargs, prompt=True)
+        prompt = renderer.render(messages, tools, conversation.template_kwargs, prompt=True)
     except RenderError as error:
         return f"the template refuses the prompt alone: {shown(error.reason)}"
     return _difference(facts.draft.text, prompt)

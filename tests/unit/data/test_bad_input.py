@@ -218,7 +218,7 @@ def test_a_template_that_grows_without_end_is_stopped(
 def test_the_limits_hold_in_the_workshop_too(tmp_path: Path) -> None:
     """The process that works for the screen renders in its main thread, where both limits hold."""
     (tmp_path / "a.jsonl").write_text(json.dumps(GOOD) + "\n")
-    (tmp_path / "t.jinja").write_text("{{ '%9999999999s' | format('x') }}")
+    (tmp_path / "t.jinja").write_text("{{ '%999999999999999s' | format('x') }}")
     recipe = with_changes(Recipe(), {"data.source": "a.jsonl", "data.template": "t.jinja"})
     workshop = Workshop()
     try:

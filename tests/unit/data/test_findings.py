@@ -198,7 +198,7 @@ CASES = [
     row("same-role-twice", turns(("user", "Hm."), ("user", "Hi"), ("assistant", "Yes."))),
     row("ends-on-user", chat("Hi", "Yes.", "And then?")),
     row("flags-unused", turns(("user", "Hi"), ("assistant", {"content": "Yes.", "train": False})), good=(GOOD, turns(("user", "Hi"), ("assistant", {"content": "Yes.", "train": True})))),
-    row("weights-rounded", turns(("user", "Hi"), ("assistant", {"content": "Yes.", "weight": 0.5})), good=(GOOD, turns(("user", "Hi"), ("assistant", {"content": "Yes.", "weight": 1}))), loss_on="flags"),
+    row("weights-rounded", *(turns(("user", "Hi"), ("assistant", {"content": "Yes.", "weight": weight})) for weight in (0.5, 2, -1)), good=(GOOD, turns(("user", "Hi"), ("assistant", {"content": "Yes.", "weight": 1}))), loss_on="flags"),
     row("no-chat-markup", {"prompt": "The sky is", "completion": " blue."}),
     row("joint-blank", {"prompt": "The sky is ", "completion": "blue."}, good=({"prompt": "The sky is", "completion": " blue."},)),
     row("looks-special", chat("### Instruction:\nSay it.", "Yes.")),
@@ -365,3 +365,18 @@ def _line(code: str) -> str:
     known = CATALOGUE[code]
     said = f"| `{code}` | {known.severity} | {known.cause} | {known.fix} |"
     return said.replace("{detail}", "…").replace("{amount}", "N")
+
+
+def test_a_weight_is_told_as_what_it_counts_for(tmp_path: Path) -> None:
+    """Between 0 and 1, or above: trained in full. Below 0: masked, as 0 is."""
+    for number, (weight, told, trained) in enumerate(
+        [(0.5, "0.5 counts as 1", True), (2, "2 counts as 1", True), (-1, "-1 counts as 0", False)]
+    ):
+        answers = ("assistant", {"content": "Yes.", "weight": weight}), ("user", "And?"), ("assistant", "No.")
+        report = checked(
+            tmp_path / str(number), (turns(("user", "Hi"), *answers),), {"loss_on": "flags"}, "", {}
+        )
+        cause = next(finding.cause for finding in report.findings if finding.code == "weights-rounded")
+        assert cause.endswith(told)
+        full = checked(tmp_path / f"{number} full", (chat("Hi", "Yes.", "And?", "No."),), {}, "", {})
+        assert (report.trained_tokens == full.trained_tokens) is trained
