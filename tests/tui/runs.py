@@ -39,7 +39,14 @@ def make_run(
     (folder / "run.json").write_text(json.dumps(identity))
     events: list[dict[str, Any]] = [
         {"kind": "status", "state": "loading", "note": ""},
-        {"kind": "environment", "steps": steps, "planned_peak_bytes": 13 * 2**30},
+        {
+            "kind": "environment",
+            "steps": steps,
+            "planned_peak_bytes": 13 * 2**30,
+            "device": "cpu",
+            "trainable": 1,
+            "total": 100,
+        },
         {"kind": "status", "state": "running", "note": ""},
     ]
     events += [step_event(step, steps) for step in range(1, done + 1)]
@@ -84,6 +91,8 @@ def step_event(step: int, steps: int = 400) -> dict[str, Any]:
         "tokens_per_second": 12_300,
         "eta_seconds": 3 * (steps - step),
         "utilisation": 97,
+        "power_watts": 412.3,
+        "temperature": 61,
         "allocated_bytes": int(11.2 * 2**30),
         "reserved_bytes": int(12.9 * 2**30),
         "peak_allocated_bytes": int(12.4 * 2**30),

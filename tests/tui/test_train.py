@@ -384,7 +384,7 @@ async def test_cost_so_far_and_at_the_end(tmp_path: Path, make_app) -> None:
         await drawn(pilot)
         # 138 events three seconds apart, and 268 steps of three seconds to go
         await until(pilot, lambda: value(app, "cost") == "$0.29 of $0.84")
-        assert value(app, "busy") == "97%" and value(app, "memory") == "11.2 GiB  86%"
+        assert value(app, "busy") == "97% 412W 61°C" and value(app, "memory") == "11.2 GiB  86%"
 
 
 async def test_out_of_memory_offers_levers_and_one_key_starts_it_again(
@@ -478,9 +478,8 @@ def in_state(tmp_path: Path, make_app, state: str) -> DeckApp:
     elif state == "out_of_memory":
         make_run(tmp_path, state="out_of_memory", done=1, extra=[OUT_OF_MEMORY])
     elif state == "killed":
-        make_run(
-            tmp_path, state="stopped", note="killed by ann@pod; what it did since its last checkpoint is lost"
-        )
+        killed = {"kind": "status", "state": "killed", "note": "killed by ann@pod"}
+        make_run(tmp_path, state="stopped", note="killed by ann@pod", extra=[killed])
     elif state == "lost":
         make_run(tmp_path, state="lost")
     elif state == "hostile":

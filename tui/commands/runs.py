@@ -116,9 +116,10 @@ def runs(
 
 
 def watch(ctx: typer.Context, run: RunName = "last", as_json: AsJson = False) -> None:
-    """Follow a run to its end: one line per step, in a terminal or a pipe. Leaving does not stop the run.
+    """Follow a run to its end. Leaving (ctrl-c) does not stop it.
 
-    With --json the last state is printed when the run has ended.
+    In a terminal a few lines are redrawn in place; in a pipe there is one line per event. With --json the last
+    state is printed when the run has ended.
     """
     from core.runs.folder import open_run
 
@@ -321,20 +322,29 @@ def _ask(run: Run, what: str, wait_seconds: float) -> None:
 
 
 def _follow(run: Run, *, as_json: bool) -> None:
-    """Lines on stderr until the end, then the last state on stdout; exit code 1 if the run failed."""
+    """The run on stderr until its end, then the last state on stdout; exit code 1 if the run failed."""
     from core.errors import EXIT_FAILED
-    from core.runs.follow import follow
     from core.runs.state import read_state
+    from tui.commands.watch_view import follow_in_place, is_possible
+
+    if is_possible(sys.stderr):
+        follow_in_place(run)
+    else:
+        _follow_in_lines(run)
+    _show(run, as_json)
+    state = read_state(run.folder)
+    if state.state not in ("done", "stopped") or state.phase == "killed":
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _follow_in_lines(run: Run) -> None:
+    from core.runs.follow import follow
     from tui.commands.run_lines import line_of
 
     for event in follow(run):
         line = line_of(event)
         if line:
             say(line)
-    _show(run, as_json)
-    state = read_state(run.folder)
-    if state.state not in ("done", "stopped") or state.phase == "killed":
-        raise typer.Exit(EXIT_FAILED)
 
 
 def _show(run: Run, as_json: bool) -> None:

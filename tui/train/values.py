@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from core.runs.cost import cost
 from core.runs.record import Record
@@ -26,7 +27,7 @@ def figures(state: RunState, record: Record, price_per_hour: float | None = None
         ("grad", figure(last.get("grad_norm"), 3), ""),
         ("tokens/s", count(last.get("tokens_per_second")), ""),
         *_memory(state, record),
-        ("busy", _per_cent(last.get("utilisation")), ""),
+        ("busy", _busy(last), ""),
         ("cost", _cost(price_per_hour, seconds, last.get("eta_seconds"), ended=state.ended), ""),
         ("saved", f"step {saved}" if saved is not None else UNKNOWN, ""),
         ("time", duration(seconds), ""),
@@ -57,8 +58,11 @@ def _against(value: int | None, planned: int) -> str:
     return f"{gib(value)} {share(value, planned):>4}" if planned and value is not None else gib(value)
 
 
-def _per_cent(value: object) -> str:
-    return f"{value:.0f}%" if isinstance(value, int | float) else UNKNOWN
+def _busy(last: dict[str, Any]) -> str:
+    """How busy the device is, and what that takes: `97% 412W 61°C`."""
+    units = (("utilisation", "%"), ("power_watts", "W"), ("temperature", "°C"))
+    words = [f"{last[key]:.0f}{unit}" for key, unit in units if isinstance(last.get(key), int | float)]
+    return " ".join(words) or UNKNOWN
 
 
 def _cost(price: float | None, seconds: float | None, left: float | None, *, ended: bool) -> str:

@@ -8,6 +8,7 @@ STATES: dict[str, tuple[str, str]] = {
     "running": ("●", "good"),
     "done": ("✓", "good"),
     "stopped": ("■", ""),
+    "killed": ("■", "bad"),
     "failed": ("✗", "bad"),
     "out_of_memory": ("✗", "bad"),
     "lost": ("?", "bad"),
