@@ -57,6 +57,11 @@ class Rows:
             raise IndexError(f"row {number} of {len(self)}")
         return self.read(number, number + 1)[0]
 
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that the rows come from, in their order."""
+        return tuple(Path(file.path) for file in self._files)
+
     def __iter__(self) -> Iterator[Row]:
         for batch in self.batches():
             yield from batch

@@ -53,7 +53,9 @@ def ollama_named(
     return export_ollama(chosen, folder, out_type=out_type, progress=progress)
 
 
-def script_named(*, named: str, root: Path, out: str = "", progress: Callable[[Any], None]) -> Path:
+def script_named(
+    *, named: str, root: Path, out: str = "", raw: bool = False, progress: Callable[[Any], None]
+) -> Path:
     """Write `plain_script` of the run a person named; the path of the file."""
     from core.export.aside import made_aside
     from core.export.script import plain_script
@@ -62,7 +64,7 @@ def script_named(*, named: str, root: Path, out: str = "", progress: Callable[[A
     run = open_run(Workspace(root), named)
     target = (root / Path(out).expanduser()).absolute() if out else run.folder / "exports" / "train.py"
     progress("writing the script")
-    text = plain_script(run, name=target.name)
+    text = plain_script(run, name=target.name, raw=raw)
     with made_aside(target, len(text)) as aside:
         aside.write_text(text, encoding="utf-8")
     return target

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UsageError
+from core.export.raw_rows import prepared_rows, raw_rows
 from core.recipe import ADAPTER_METHODS, Recipe
 from core.runs.folder import Run
 
@@ -14,20 +15,19 @@ HEAD = '''"""Trains what the run {run} trained, with transformers, PEFT and TRL 
 
     {start}
 
-The rows are the run's own: prepared, tokenised and labelled (columns input_ids and labels).
+{what}
 """
 
 import torch
 import transformers
-from datasets import load_from_disk
+from datasets import {imported}
 {imports}from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
-DATA = {data!r}
-EVAL_DATA = {eval_data!r}
 MODEL = {model!r}
 OUTPUT = {output!r}
 
+{rows}
 transformers.set_seed({seed})
 tokenizer = AutoTokenizer.from_pretrained(MODEL)
 model = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.{dtype}, attn_implementation={attention!r}{quantization})
@@ -39,8 +39,8 @@ arguments = SFTConfig(
 trainer = SFTTrainer(
     model=model,
     args=arguments,
-    train_dataset=load_from_disk(DATA),
-    eval_dataset=load_from_disk(EVAL_DATA) if EVAL_DATA else None,
+    train_dataset=train_rows,
+    eval_dataset=eval_rows,
     processing_class=tokenizer,{peft}
 )
 {cast}trainer.train()
@@ -48,8 +48,11 @@ trainer.save_model(OUTPUT)
 '''
 
 
-def plain_script(run: Run, *, name: str = "train.py", on_cpu: bool | None = None) -> str:
-    """The text of the file. Raises UsageError for a run that plain TRL cannot repeat."""
+def plain_script(run: Run, *, name: str = "train.py", on_cpu: bool | None = None, raw: bool = False) -> str:
+    """The text of the file, starting from the prepared rows or, with `raw`, from the person's own file.
+
+    Raises UsageError for a run that plain TRL cannot repeat.
+    """
     from core.train.arguments import sft_arguments
 
     recipe = run.read_recipe()
@@ -61,14 +64,16 @@ def plain_script(run: Run, *, name: str = "train.py", on_cpu: bool | None = None
     data = identity["data"]
     on_cpu = no_gpu(recipe) if on_cpu is None else on_cpu
     arguments = sft_arguments(recipe, Path("output"), has_eval=bool(data.get("eval_folder")), on_cpu=on_cpu)
-    arguments |= {"output_dir": "output", "disable_tqdm": False}
+    rows = raw_rows(run) if raw else prepared_rows(run)
+    arguments |= {"output_dir": "output", "disable_tqdm": False, **rows.arguments}
     peft, imports = _adapter(recipe, Path(identity["model"]["folder"]))
     return HEAD.format(
         run=run.id,
         start=_start(run, recipe, name),
         imports=imports,
-        data=str((run.folder / data["folder"]).resolve()),
-        eval_data=str((run.folder / data["eval_folder"]).resolve()) if data.get("eval_folder") else "",
+        what=rows.what,
+        imported=rows.imported,
+        rows=rows.code,
         model=identity["model"]["folder"]
         if identity["model"]["kind"] != "hub"
         else identity["model"]["source"],

@@ -170,9 +170,16 @@ def serve(ctx: typer.Context, named: Named, as_json: AsJson = False) -> None:
         typer.echo(way.command or f"# {way.server}: {way.why_not}")
 
 
-def script(ctx: typer.Context, named: Named, out: Out = "") -> None:
+def script(
+    ctx: typer.Context,
+    named: Named,
+    out: Out = "",
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Start from your own file of rows instead of the prepared ones.")
+    ] = False,
+) -> None:
     """One Python file that trains the same with transformers, PEFT and TRL, without tunedeck."""
-    typer.echo(str(_job(ctx, "script_named", named=named, out=out)))
+    typer.echo(str(_job(ctx, "script_named", named=named, out=out, raw=raw)))
 
 
 def trl(ctx: typer.Context, named: Named, out: Out = "") -> None:
