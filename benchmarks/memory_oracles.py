@@ -147,7 +147,6 @@ def setting_of(item: dict[str, Any], models: dict[str, Any]) -> Setting:
         'training.optimizer="adamw_torch"',
         f"training.gradient_checkpointing={str(item['gradient_checkpointing']).lower()}",
         "data.eval_fraction=0",
-        f"training.extra.bf16={'true' if item['amp'] else 'false'}",
     ]
     if item["method"] == "full":
         changes.append('tuner.method="full"')
@@ -167,7 +166,10 @@ def setting_of(item: dict[str, Any], models: dict[str, Any]) -> Setting:
     stack = Stack(transformers=TRANSFORMERS[item["set"]], trl="0.13.0", flash_attention=True)
     setting = resolve(recipe, shape, lengths=equal, stack=stack, device="cuda")
     residual = 4 if item["residual_dtype"].startswith("float32") else 2
-    return dataclasses.replace(setting, loss=_loss(item) or setting.loss, residual=residual)
+    autocast = 2 if item["amp"] else 0
+    return dataclasses.replace(
+        setting, loss=_loss(item) or setting.loss, residual=residual, autocast=autocast
+    )
 
 
 def _loss(item: dict[str, Any]) -> LossPath | None:

@@ -71,7 +71,6 @@ FAMILIES: dict[str, dict[str, Any]] = {
 METHODS: dict[str, list[str]] = {
     "full bf16": ["tuner.method=full"],
     "full fp32": ["tuner.method=full", "model.dtype=float32"],
-    "full fp32+autocast": ["tuner.method=full", "model.dtype=float32", "training.extra.bf16=true"],
     "lora": [],
     "lora no dropout": ["tuner.dropout=0.0"],
     "lora bf16": ["tuner.adapter_dtype=bfloat16"],
@@ -82,6 +81,7 @@ METHODS: dict[str, list[str]] = {
     "prompt": ["tuner.method=prompt"],
     "freeze": ["tuner.method=freeze", "tuner.train_last_layers=4"],
     "lora int8": ['model.quantization="int8"'],
+    "lora, head saved": ['tuner.modules_to_save=["lm_head"]'],
 }
 ATTENTION = ("sdpa", "eager")
 CHECKPOINTING = (True, False)

@@ -80,7 +80,7 @@ def _fused_head(setting: Setting, architecture: Architecture) -> list[Figure]:
         ),
     ]
     if setting.adapted.head_trains:
-        size = setting.weight if setting.adapted.base_trainable else setting.adapter
+        size = setting.weight if setting.adapted.base_trainable else setting.saved
         weight = 0 if size == 4 else size
         figures.append(
             figure(

@@ -119,7 +119,13 @@ def step_figure(setting: Setting) -> Figure:
             "torch foreach: one parameter-sized list of intermediates",
         )
     largest = setting.adapted.largest_trained
-    size = setting.weight if setting.trains_base else setting.adapter
+    size = (
+        setting.weight
+        if setting.trains_base
+        else setting.saved
+        if setting.adapted.saved_whole
+        else setting.adapter
+    )
     each = optimizer.largest_fp32 if size == 4 else optimizer.largest_16bit
     return figure(
         "optimizer temporaries",

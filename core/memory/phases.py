@@ -16,6 +16,8 @@ from core.memory.working import kept_activations, last_checkpoint, working_set
 from core.models.architecture import Architecture
 
 CUBLAS_WORKSPACE = (2 * 4096 + 8 * 16) << 10
+HOPPER_WORKSPACE = 32 << 20
+HOPPER = ("H100", "H200", "H800", "H20", "GH200")
 PHASES = ("load", "loss", "block", "end_bwd", "step", "eval")
 
 
@@ -60,11 +62,13 @@ def _workspace(setting: Setting) -> list[Figure]:
     """cuBLAS holds one workspace per stream and handle: one for the forward thread, one for autograd's."""
     if setting.device == "cpu":
         return []
+    hopper = any(name in setting.card for name in HOPPER)
+    each = HOPPER_WORKSPACE if hopper else CUBLAS_WORKSPACE
     return [
         figure(
             "cuBLAS workspace",
-            2 * CUBLAS_WORKSPACE,
-            "2 handles x 8.125 MiB (32 MiB on Hopper)",
+            2 * each,
+            f"2 handles x {each / (1 << 20):g} MiB" + (" (Hopper)" if hopper else " (32 MiB on Hopper)"),
             "torch: CUBLAS_WORKSPACE_CONFIG :4096:2:16:8; steady readings of published runs",
         )
     ]
@@ -108,7 +112,7 @@ def _head_gradient(setting: Setting, architecture: Architecture) -> list[Figure]
     if not setting.adapted.head_trains:
         return []
     elements = architecture.vocab_size * architecture.hidden_size
-    size = setting.weight if setting.trains_base else setting.adapter
+    size = setting.weight if setting.trains_base else setting.saved
     found = figure(
         "gradients",
         elements * size,
@@ -128,11 +132,11 @@ def _end_of_backward(
     if not setting.adapted.embedding_trains:
         return [gradients, *last_checkpoint(setting, architecture), *working]
     elements = architecture.parameters.embedding
-    size = setting.weight if setting.trains_base else setting.adapter
+    size = setting.weight if setting.trains_base else setting.saved
     share = shard(setting, "gradients")
     table = round(elements * size * upcast(setting) / share)
     text = f"{elements:,} x {size} B" + (f" / {share} ranks" if share > 1 else "")
-    if architecture.tied:
+    if architecture.tied and setting.trains_base:
         last = [gradients, Figure("gradients", table, f"tied embedding {text}, beside the head's", TRACED)]
         first = [gradients]
     else:
@@ -173,8 +177,9 @@ def _evaluation(setting: Setting, architecture: Architecture) -> list[Figure]:
 def _sample_answer(setting: Setting, architecture: Architecture) -> list[Figure]:
     if not setting.sample_tokens:
         return []
-    cache = kv_cache(architecture, setting.sample_tokens, element=setting.compute)
-    joined = growth(architecture, setting.sample_tokens, element=setting.compute)
+    tokens, each, expanded = setting.sample_tokens, setting.compute, setting.expanded_cache
+    cache = kv_cache(architecture, tokens, element=each, expanded=expanded)
+    joined = growth(architecture, tokens, element=each, expanded=expanded)
     return [cache, Figure("KV cache", joined, f"one layer joined anew, {joined:,} B", cache.source)]
 
 

@@ -94,7 +94,7 @@ def plan(
     """
     room = room or Room()
     stack = stack or installed_stack()
-    setting = resolve(recipe, architecture, lengths=lengths, stack=stack, device=room.device)
+    setting = resolve(recipe, architecture, lengths=lengths, stack=stack, device=room.device, card=room.name)
     return plan_of(
         setting, architecture, room, reserve=reserve_bytes(recipe.plan.reserve), notes=_notes(recipe, architecture, setting, lengths)
     )  # fmt: skip

@@ -44,6 +44,7 @@ class Setting:
     double_quantization: bool
     adapted: Adapted
     adapter: int
+    saved: int  # copies of modules_to_save
     dropout: float
     optimizer: str
     micro_batch: int
@@ -60,6 +61,8 @@ class Setting:
     ranks: int = 1
     neftune: bool = False
     experts_are_linears: bool = False  # transformers before 5
+    expanded_cache: bool = False  # transformers before 5 caches latent attention's keys and values whole
+    card: str = ""  # the device's name; Hopper holds a larger cuBLAS workspace
 
     @property
     def tokens(self) -> int:
@@ -87,7 +90,13 @@ class Setting:
 
 
 def resolve(
-    recipe: Recipe, architecture: Architecture, *, lengths: Lengths | None, stack: Stack, device: Device
+    recipe: Recipe,
+    architecture: Architecture,
+    *,
+    lengths: Lengths | None,
+    stack: Stack,
+    device: Device,
+    card: str = "",
 ) -> Setting:
     """The recipe with every "auto" resolved for this stack and device. Raises UsageError for what cannot be."""
     model, training, launch = recipe.model, recipe.training, recipe.launch
@@ -111,6 +120,7 @@ def resolve(
         double_quantization=model.double_quantization and model.quantization in ("nf4", "fp4"),
         adapted=what,
         adapter=_adapter_bytes(recipe, weight),
+        saved=_saved_bytes(recipe, weight),
         dropout=recipe.tuner.dropout if recipe.tuner.method in ("lora", "rslora", "dora") else 0.0,
         optimizer=training.optimizer,
         micro_batch=training.micro_batch,
@@ -128,16 +138,13 @@ def resolve(
         ranks=recipe.ranks,
         neftune=training.neftune_noise_alpha > 0,
         experts_are_linears=numbers(stack.transformers) < (5,),
+        expanded_cache=numbers(stack.transformers) < (5,),
+        card=card,
     )
 
 
 def _autocast(recipe: Recipe) -> int:
-    """TRL turns bf16 autocast on unless told otherwise; a float32 recipe trains without autocast."""
-    extra = recipe.training.extra
-    if extra.get("bf16") or extra.get("fp16"):
-        return 2
-    if extra.get("bf16") is False:
-        return 0
+    """The trainer asks for autocast in the type of a 16-bit model; a float32 recipe trains without."""
     return 0 if recipe.model.dtype == "float32" else 2
 
 
@@ -149,6 +156,13 @@ def _adapter_bytes(recipe: Recipe, weight: int) -> int:
     if recipe.model.quantization != "none":
         return 2
     return weight if recipe.launch.strategy.startswith("zero") else 4
+
+
+def _saved_bytes(recipe: Recipe, weight: int) -> int:
+    """PEFT's cast to fp32 leaves modules_to_save alone; TRL's to bf16 on a quantised base does not."""
+    if recipe.tuner.adapter_dtype != "auto":
+        return 4 if recipe.tuner.adapter_dtype == "float32" else 2
+    return 2 if recipe.model.quantization != "none" else weight
 
 
 def _length(recipe: Recipe, architecture: Architecture, lengths: Lengths | None) -> int:

@@ -89,9 +89,9 @@ def weight_figures(setting: Setting, architecture: Architecture) -> list[Figure]
         figures.append(
             figure(
                 "adapter",
-                what.saved_whole * setting.adapter,
-                f"{what.saved_whole:,} parameters of modules_to_save x {setting.adapter} B",
-                "PEFT keeps the original beside the trained copy",
+                what.saved_whole * setting.saved,
+                f"{what.saved_whole:,} parameters of modules_to_save x {setting.saved} B",
+                "PEFT keeps the original beside the trained copy, which keeps its type",
             )
         )
     return figures
@@ -101,7 +101,8 @@ def trainable_bytes(setting: Setting) -> tuple[tuple[int, int], ...]:
     """(parameters, bytes per parameter) of everything that trains."""
     what = setting.adapted
     groups = [
-        (what.adapter_trainable + what.saved_whole, setting.adapter),
+        (what.adapter_trainable, setting.adapter),
+        (what.saved_whole, setting.saved),
         (what.base_trainable, setting.weight),
     ]
     return tuple((count, size) for count, size in groups if count)

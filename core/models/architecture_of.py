@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from core.errors import TunedeckError
+from core.errors import TunedeckError, UsageError
 from core.models.architecture import Architecture, Linear, Module
 from core.models.families import FORMULAS
 from core.models.families.blocks import head_dim, kv_heads
@@ -22,6 +22,17 @@ _INNER = ("intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size")
 def read_model(folder: Path) -> Architecture:
     """The architecture of the model in a folder. Raises TunedeckError if there is no readable config."""
     return read_architecture(read_config(folder))
+
+
+def with_vocabulary(config: dict[str, Any], rows: int) -> dict[str, Any]:
+    """The config after the embedding was resized to `rows` rows, as new tokens ask for."""
+    if rows < 1:
+        raise UsageError(
+            f"a vocabulary of {rows} rows holds nothing", fix="name how many tokens there will be"
+        )
+    if isinstance(config.get("text_config"), dict):
+        return {**config, "text_config": {**config["text_config"], "vocab_size": rows}}
+    return {**config, "vocab_size": rows}
 
 
 def read_config(folder: Path) -> dict[str, Any]:

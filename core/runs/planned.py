@@ -16,7 +16,7 @@ from core.memory.plan import Placed, Plan, on_each, plan
 from core.memory.setting import Lengths
 from core.memory.verdict import Room
 from core.models.architecture import Architecture
-from core.models.architecture_of import read_model
+from core.models.architecture_of import read_architecture, read_config, read_model, with_vocabulary
 from core.models.listing import local_models
 from core.models.sources import locate
 from core.recipe import Recipe
@@ -38,13 +38,18 @@ class Priced:
         return on_each(self.plan, self.rooms)
 
 
-def price(recipe: Recipe, workspace: Workspace, room: Room | None = None) -> Priced:
+def price(
+    recipe: Recipe, workspace: Workspace, room: Room | None = None, *, vocabulary: int | None = None
+) -> Priced:
     """Plan `recipe` on `room`, else on the devices of this machine. Works from a bare config.json.
+
+    `vocabulary` is the number of rows that the embedding would be resized to; None leaves it as it is.
 
     Raises TunedeckError for a model that is not here or a recipe that has no number.
     """
     files = locate(recipe.model.source, recipe.model.revision, workspace)
-    architecture = read_model(files.folder)
+    config = read_config(files.folder)
+    architecture = read_architecture(config if vocabulary is None else with_vocabulary(config, vocabulary))
     lengths = None if files.kind == "config" else prepared_lengths(recipe, files.folder, workspace)
     rooms = (room,) if room else rooms_here(recipe, read_devices(processes=False))
     return Priced(

@@ -9,7 +9,7 @@ from typing import Any
 from core.memory.setting import Lengths, resolve
 from core.memory.stack import installed_stack
 from core.models.architecture import Architecture
-from core.models.architecture_of import read_config, read_model
+from core.models.architecture_of import read_architecture, read_config, with_vocabulary
 from core.recipe import Recipe
 
 
@@ -19,6 +19,7 @@ def dry_run(
     lengths: Lengths | None = None,
     device: str = "cuda",
     progress: Callable[[Any], Any] | None = None,
+    vocabulary: int | None = None,
 ) -> dict[str, Any]:
     """Trace the recipe's training step without data; the trace as JSON. For the workshop process.
 
@@ -29,7 +30,10 @@ def dry_run(
 
     from core.memory.trace import Subject, trace
 
-    architecture = read_model(model_folder)
+    values = read_config(model_folder)
+    if vocabulary is not None:
+        values = with_vocabulary(values, vocabulary)
+    architecture = read_architecture(values)
     setting = resolve(
         recipe,
         architecture,
@@ -37,7 +41,6 @@ def dry_run(
         stack=installed_stack(),
         device="cpu" if device == "cpu" else "cuda",
     )
-    values = read_config(model_folder)
     config = AutoConfig.for_model(**values)
     autocast = torch.float16 if recipe.model.dtype == "float16" else torch.bfloat16
     subject = Subject(

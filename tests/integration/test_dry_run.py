@@ -118,6 +118,12 @@ def test_formulas_follow_the_dry_run_on_a_cpu(tmp_path: Path) -> None:
     assert sum(traced["phases"]["step"].values()) == pytest.approx(step.bytes, rel=0.01)
 
 
+def test_modules_saved_whole_are_traced_and_planned_alike(tmp_path: Path) -> None:
+    row = compare(tmp_path, "llama", "lora, head saved", "sdpa", True)
+    assert row.traced_phase == row.planned_phase == "loss"
+    assert abs(row.peak_error) < 0.01
+
+
 @pytest.mark.parametrize(("method", "attention"), [("dora", "sdpa"), ("qlora nf4", "eager")])
 def test_formulas_follow_the_dry_run_of_an_opt_model(tmp_path: Path, method: str, attention: str) -> None:
     row = compare(tmp_path, "opt", method, attention, True)

@@ -67,6 +67,10 @@ def plan(
         typer.Option("--history", help="Plan beside measurement for every finished run; learn from them."),
     ] = False,
     forget: Annotated[bool, typer.Option("--forget", help="Remove what was learnt from runs here.")] = False,
+    vocabulary: Annotated[
+        int | None,
+        typer.Option("--vocabulary", metavar="ROWS", help="Plan as if the embedding had this many rows."),
+    ] = None,
     rent: Annotated[
         bool,
         typer.Option("--rent", help="What to rent: methods and the models at hand on every GPU type."),
@@ -102,7 +106,7 @@ def plan(
         template=template,
         max_length=max_length,
     )
-    priced = price(chosen, workspace_of(ctx), _room(gpu, memory))
+    priced = price(chosen, workspace_of(ctx), _room(gpu, memory), vocabulary=vocabulary)
     subject = case(priced.architecture, priced.lengths, priced.plan.room)
     if solve:
         answer = _solved(chosen, subject, solve)
@@ -112,7 +116,7 @@ def plan(
         _print_rent(chosen, subject, workspace_of(ctx), as_json)
         return
     found = levers(chosen, subject)
-    traced = _traced(chosen, priced, workspace_of(ctx)) if trace else None
+    traced = _traced(chosen, priced, workspace_of(ctx), vocabulary) if trace else None
     speed = earlier_speed(workspace_of(ctx), chosen, priced.plan.room.name)
     found_pace = pace_of(chosen, priced.architecture, priced.plan, priced.lengths, speed)
     if as_json:
@@ -192,7 +196,7 @@ def _solved(recipe: Recipe, subject: Case, field: str) -> dict[str, Any]:
     return {"field": field, "value": value, "words": f"{field} = {value:,} is the largest that fits"}
 
 
-def _traced(recipe: Recipe, priced: Priced, workspace: Workspace) -> dict[str, Any]:
+def _traced(recipe: Recipe, priced: Priced, workspace: Workspace, vocabulary: int | None) -> dict[str, Any]:
     """The dry run, in a process of its own."""
     from core.models.sources import locate
     from core.workshop import Workshop
@@ -203,7 +207,7 @@ def _traced(recipe: Recipe, priced: Priced, workspace: Workspace) -> dict[str, A
         folder = locate(recipe.model.source, recipe.model.revision, workspace).folder
         job = workshop.submit(
             "core.train.dry_run:dry_run", recipe=recipe, model_folder=folder, lengths=priced.lengths,
-            device=priced.plan.room.device,
+            device=priced.plan.room.device, vocabulary=vocabulary,
         )  # fmt: skip
         traced: dict[str, Any] = workshop.wait(job)
         return traced

@@ -7,6 +7,7 @@ from dataclasses import replace
 from core.memory.kv_cache import growth, kv_cache
 from core.memory.plan import plan
 from core.memory.verdict import Room
+from core.models.architecture_of import read_architecture
 from core.recipe import parse_recipe
 from tests.unit.memory.shapes import LLAMA_3_8B, architecture
 
@@ -42,6 +43,23 @@ def test_latent_attention_caches_its_compressed_vector() -> None:
         architecture(LLAMA_3_8B), layer_kinds=("mla",) * 27, mla_kv_rank=512, mla_rope_dim=64
     )  # DeepSeek-V2-Lite's sizes
     assert kv_cache(shape, 1).bytes == 27 * (512 + 64) * 2
+
+
+def test_transformers_4_caches_the_keys_and_values_of_every_head_of_latent_attention() -> None:
+    shape = read_architecture(
+        {
+            "model_type": "deepseek_v2", "vocab_size": 102400, "hidden_size": 2048, "intermediate_size": 10944,
+            "moe_intermediate_size": 1408, "num_hidden_layers": 27, "num_attention_heads": 16,
+            "num_key_value_heads": 16, "kv_lora_rank": 512, "q_lora_rank": None, "qk_rope_head_dim": 64,
+            "qk_nope_head_dim": 128, "v_head_dim": 128, "n_routed_experts": 64, "n_shared_experts": 2,
+            "num_experts_per_tok": 6, "first_k_dense_replace": 1, "max_position_embeddings": 163840,
+        }
+    )  # fmt: skip
+    now, before = kv_cache(shape, 1000), kv_cache(shape, 1000, expanded=True)
+    assert now.bytes == 27 * 1000 * (512 + 64) * 2
+    assert before.bytes == 27 * 1000 * 16 * (128 + 64 + 128) * 2
+    assert round(before.bytes / now.bytes) == 9
+    assert "expanded" in before.formula
 
 
 def test_a_sample_answer_while_training_is_part_of_the_evaluation_phase() -> None:

@@ -12,6 +12,7 @@ from core.memory.plan import plan
 from core.memory.setting import Lengths
 from core.memory.stack import Stack, loss_path
 from core.memory.verdict import Room, read_amount, verdict_of
+from core.models.architecture_of import read_architecture, with_vocabulary
 from core.recipe import Recipe, parse_recipe
 from tests.unit.memory.shapes import LLAMA_3_8B, architecture
 
@@ -145,3 +146,39 @@ def test_deepspeed_keeps_an_fp32_copy_and_shares_the_states() -> None:
     weights = next(item for item in found.static if item.category == "weights")
     assert states.bytes == 8_030_261_248 * 12 // 4
     assert weights.bytes == 8_030_261_248 * 2
+
+
+def test_hopper_holds_a_larger_cublas_workspace() -> None:
+    def workspace(name: str) -> int:
+        made = plan(
+            recipe(), architecture(LLAMA_3_8B), stack=STACK, room=Room("cuda", name, 80 * GIB, 79 * GIB)
+        )
+        return sum(item.bytes for item in made.static if item.category == "cuBLAS workspace")
+
+    assert workspace("NVIDIA H100 80GB HBM3") == 2 * (32 << 20)
+    assert workspace("NVIDIA A100-SXM4-80GB") == 2 * (8 << 20) + 2 * (128 << 10)
+
+
+def test_modules_saved_whole_keep_the_type_of_the_base() -> None:
+    made = plan(recipe("tuner.modules_to_save=['lm_head']"), architecture(LLAMA_3_8B), stack=STACK, room=CARD)
+    without = plan(recipe(), architecture(LLAMA_3_8B), stack=STACK, room=CARD)
+    head = 128_256 * 4096
+    assert (
+        made.static_bytes - without.static_bytes == head * 2 + head * 4
+    )  # a copy in bf16, two states in bf16
+    fp32 = plan(
+        recipe("tuner.modules_to_save=['lm_head']", "tuner.adapter_dtype=float32"),
+        architecture(LLAMA_3_8B), stack=STACK, room=CARD,
+    )  # fmt: skip
+    assert fp32.static_bytes - without.static_bytes == head * 12
+
+
+def test_a_resized_vocabulary_is_that_of_a_config_with_so_many_rows() -> None:
+    more = with_vocabulary(LLAMA_3_8B, 128_320)
+    assert (
+        read_architecture(more).parameters.total - architecture(LLAMA_3_8B).parameters.total == 2 * 64 * 4096
+    )
+    nested = with_vocabulary({"model_type": "gemma3", "text_config": {"vocab_size": 10}}, 64)
+    assert nested["text_config"]["vocab_size"] == 64
+    with pytest.raises(UsageError, match="holds nothing"):
+        with_vocabulary(LLAMA_3_8B, 0)
