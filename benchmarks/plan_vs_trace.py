@@ -81,7 +81,7 @@ METHODS: dict[str, list[str]] = {
     "prompt": ["tuner.method=prompt"],
     "freeze": ["tuner.method=freeze", "tuner.train_last_layers=4"],
     "lora int8": ['model.quantization="int8"'],
-    "lora, head saved": ['tuner.modules_to_save=["lm_head"]'],
+    "lora + saved head": ['tuner.modules_to_save=["lm_head"]'],
 }
 ATTENTION = ("sdpa", "eager")
 CHECKPOINTING = (True, False)

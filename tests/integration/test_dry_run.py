@@ -119,7 +119,7 @@ def test_formulas_follow_the_dry_run_on_a_cpu(tmp_path: Path) -> None:
 
 
 def test_modules_saved_whole_are_traced_and_planned_alike(tmp_path: Path) -> None:
-    row = compare(tmp_path, "llama", "lora, head saved", "sdpa", True)
+    row = compare(tmp_path, "llama", "lora + saved head", "sdpa", True)
     assert row.traced_phase == row.planned_phase == "loss"
     assert abs(row.peak_error) < 0.01
 

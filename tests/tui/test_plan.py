@@ -66,10 +66,20 @@ def view(app) -> list[str]:
 
 
 async def priced(pilot) -> None:
+    """Wait for a plan on the devices' first reading, and for the line that tells of them."""
     app = pilot.app
-    await until(
-        pilot, lambda: app.panel and app.panel.plan and app.panel.plan.verdict != "unknown" and view(app)
-    )
+
+    def is_there() -> bool:
+        panel = app.panel
+        return bool(
+            panel
+            and panel.plan
+            and panel.plan.verdict != "unknown"
+            and view(app)
+            and "now " in line(app, "live")
+        )
+
+    await until(pilot, is_there)
 
 
 async def test_every_step_of_a_knob_is_priced_at_once(tmp_path: Path, make_app, card) -> None:

@@ -175,14 +175,15 @@ class PlanPanel(Panel):
 
     def _look(self) -> None:
         """The last reading of the devices; the plan follows when the room has changed."""
-        devices = self._watcher.devices
-        self.query_one("#live", Bar).put(
-            0, [Part(" " + visible(shown.live(devices, self._watcher.age_seconds)), "muted")]
-        )
-        rooms = self._rooms_of(devices)
+        self._draw_live()
+        rooms = self._rooms_of(self._watcher.devices)
         if rooms and rooms != self._rooms:
             self._rooms = rooms
             self._price()
+
+    def _draw_live(self) -> None:
+        words = shown.live(self._watcher.devices, self._watcher.age_seconds)
+        self.query_one("#live", Bar).put(0, [Part(" " + visible(words), "muted")])
 
     def _rooms_of(self, devices: tuple[Device, ...]) -> tuple[Room, ...]:
         """The rooms the recipe would run in; empty before the first reading."""
@@ -231,6 +232,7 @@ class PlanPanel(Panel):
         top[2].put(0, shown.legend(self.plan, width))
         top[3].put(0, shown.status(self.view, VIEWS, self._traced, self._note()))
         self._draw_view()
+        self._draw_live()
         self._draw_pace()
 
     def _note(self) -> str:
