@@ -66,18 +66,15 @@ def view(app) -> list[str]:
 
 
 async def priced(pilot) -> None:
-    """Wait for a plan on the devices' first reading, and for the line that tells of them."""
+    """Wait for a plan on the devices' first reading, the line that tells of them, and the focus."""
     app = pilot.app
 
     def is_there() -> bool:
         panel = app.panel
-        return bool(
-            panel
-            and panel.plan
-            and panel.plan.verdict != "unknown"
-            and view(app)
-            and "now " in line(app, "live")
-        )
+        if not (panel and panel.plan and panel.plan.verdict != "unknown" and view(app)):
+            return False
+        has_focus = any(part.style == "current" for part in app.query_one(Knobs)._lines[0])
+        return has_focus and "now " in line(app, "live")
 
     await until(pilot, is_there)
 
