@@ -64,10 +64,8 @@ class Knobs(Bar, can_focus=True):
     def action_type(self) -> None:
         self.post_message(self.Asked(KNOBS[self.at]))
 
-    def on_focus(self) -> None:
-        self._draw()
-
-    def on_blur(self) -> None:
+    def watch_has_focus(self, has_focus: bool) -> None:
+        super().watch_has_focus(has_focus)
         self._draw()
 
     def on_resize(self) -> None:
@@ -136,10 +134,8 @@ class View(Bar, can_focus=True):
         if self.lines and self.lines[self.at].does:
             self.post_message(self.Chosen(self.lines[self.at].does))
 
-    def on_focus(self) -> None:
-        self._draw()
-
-    def on_blur(self) -> None:
+    def watch_has_focus(self, has_focus: bool) -> None:
+        super().watch_has_focus(has_focus)
         self._draw()
 
     def on_resize(self) -> None:
