@@ -122,6 +122,27 @@ def combine_named(
     return combine(chosen, weights, folder, method=method, density=density, progress=progress)
 
 
+def blend_named(
+    *,
+    named: list[str],
+    weights: list[float],
+    root: Path,
+    out: str = "",
+    method: str = "linear",
+    base: str = "",
+    density: float = 0.5,
+    progress: Callable[[Any], None],
+) -> Any:
+    """`blend` for what a person named."""
+    from core.export.blend import blend
+
+    workspace = Workspace(root)
+    chosen = [subject(name, workspace) for name in named]
+    began = subject(base, workspace) if base else None
+    folder = place(chosen[0], root, out, f"blended-{method}")
+    return blend(chosen, weights, folder, method=method, base=began, density=density, progress=progress)
+
+
 def place(chosen: Subject, root: Path, out: str, kind: str) -> Path:
     """Where an export goes: as named, else `exports/` of the run or of the workspace."""
     if out:

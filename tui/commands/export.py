@@ -28,6 +28,7 @@ OutType = Annotated[
 def add_to(app: typer.Typer) -> None:
     app.command("merge")(merge)
     app.command("combine")(combine)
+    app.command("blend")(blend)
     exports = typer.Typer(
         cls=ExportGroup,
         help="Take the result away in another form: export KIND RUN, or export RUN --to KIND.",
@@ -86,16 +87,7 @@ def combine(
 
     Example: tunedeck combine first=0.5 second=0.5 --method cat
     """
-    from core.errors import UsageError
-
-    names, weights = [], []
-    for pair in named:
-        name, _, weight = pair.rpartition("=")
-        try:
-            names.append(name)
-            weights.append(float(weight))
-        except ValueError:
-            raise UsageError(f"{pair} has no weight", where="combine", fix=f"write {pair}=0.5") from None
+    names, weights = _with_weights(named, "combine")
     done = _job(ctx, "combine_named", named=names, weights=weights, out=out, method=method, density=density)
     if as_json:
         print_json(done.to_json())
@@ -103,6 +95,57 @@ def combine(
     typer.echo(str(done.folder))
     say(f"{done.method}: {done.meaning}; rank {done.rank}")
     say(str(done.check))
+
+
+def blend(
+    ctx: typer.Context,
+    named: Annotated[
+        list[str],
+        typer.Argument(metavar="MODEL=WEIGHT...", help="Two whole models or more, for example a=0.5 b=0.5."),
+    ],
+    method: Annotated[
+        str,
+        typer.Option(metavar="METHOD", help="linear, task_arithmetic, slerp, ties, dare_linear, dare_ties"),
+    ] = "linear",
+    base: Annotated[
+        str, typer.Option(metavar="MODEL", help="The base they began with; for all but linear and slerp.")
+    ] = "",
+    density: Annotated[float, typer.Option(help="Share of entries that ties and dare keep.")] = 0.5,
+    out: Out = "",
+    as_json: AsJson = False,
+) -> None:
+    """Make several whole models of one base into one, by mergekit if it is installed.
+
+    Example: tunedeck blend exports/a-merged=0.5 exports/b-merged=0.5 --method slerp
+    """
+    names, weights = _with_weights(named, "blend")
+    done = _job(
+        ctx, "blend_named", named=names, weights=weights, out=out, method=method, base=base, density=density
+    )
+    if as_json:
+        print_json(done.to_json())
+        return
+    typer.echo(str(done.folder))
+    say(f"{done.method}: {done.meaning}")
+    for check in done.checks:
+        say(str(check))
+
+
+def _with_weights(named: list[str], where: str) -> tuple[list[str], list[float]]:
+    """NAME=WEIGHT pairs taken apart. Raises UsageError for one without a number."""
+    from core.errors import UsageError
+
+    names, weights = [], []
+    for pair in named:
+        name, _, weight = pair.rpartition("=")
+        try:
+            weights.append(float(weight))
+        except ValueError:
+            name = ""
+        if not name:
+            raise UsageError(f"{pair} has no weight", where=where, fix=f"write {pair}=0.5")
+        names.append(name)
+    return names, weights
 
 
 def adapter(ctx: typer.Context, named: Named, out: Out = "", as_json: AsJson = False) -> None:
