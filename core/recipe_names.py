@@ -18,7 +18,6 @@ COMMON_SCHEDULERS = frozenset({"cosine", "linear", "constant", "constant_with_wa
 # Keys of [training.extra] that would bypass what the recipe, the run folder or the labels already decide.
 DECIDED_ELSEWHERE = {
     "output_dir": "the run folder",
-    "bf16": "model.dtype",
     "fp16": "model.dtype",
     "max_length": "data.max_length",
     "packing": "data.packing",

@@ -207,7 +207,10 @@ def _training_rules(recipe: Recipe) -> list[BrokenRule]:
             broken.append(BrokenRule("training.report_to", f"there is no tracker {tracker}", fix))
     for name in training.extra:
         key = f"training.extra.{name}"
-        if name in DECIDED_ELSEWHERE:
+        if name == "bf16" and recipe.model.dtype == "float16":
+            what = f"{key} computes in bfloat16, and model.dtype is float16"
+            broken.append(BrokenRule(key, what, 'remove it, or use model.dtype = "bfloat16" or "float32"'))
+        elif name in DECIDED_ELSEWHERE:
             broken.append(BrokenRule(key, f"{key} is decided by {DECIDED_ELSEWHERE[name]}", "remove it"))
         elif fields := unknown_field(name):
             what = f"{key} is not a field of the installed SFTConfig"

@@ -60,7 +60,7 @@ def accelerate_config(recipe: Recipe, *, on_cpu: bool) -> dict[str, Any] | None:
         "gpu_ids": "all",  # of those that CUDA_VISIBLE_DEVICES shows
         "use_cpu": on_cpu,
         "main_process_port": 0,  # any free one: two runs on one machine do not meet
-        "mixed_precision": {"bfloat16": "bf16", "float16": "fp16"}.get(recipe.model.dtype, "no"),
+        "mixed_precision": _mixed_precision(recipe),
         "rdzv_backend": "static",
         "same_network": True,
     }
@@ -69,6 +69,13 @@ def accelerate_config(recipe: Recipe, *, on_cpu: bool) -> dict[str, Any] | None:
     elif strategy.startswith("zero"):
         config |= {"distributed_type": "DEEPSPEED", "deepspeed_config": _deepspeed(recipe)}
     return config
+
+
+def _mixed_precision(recipe: Recipe) -> str:
+    """As the trainer sets it: the type of the weights, unless `training.extra.bf16` says otherwise."""
+    if recipe.model.dtype == "float16":
+        return "fp16"
+    return "bf16" if recipe.training.extra.get("bf16", recipe.model.dtype == "bfloat16") else "no"
 
 
 def launcher_environment(recipe: Recipe) -> dict[str, str]:

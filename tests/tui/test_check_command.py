@@ -42,7 +42,7 @@ def test_json_holds_the_documented_keys(tmp_path: Path, capsys: pytest.CaptureFi
     assert call("check", "--model", "demo", "--data", source, "--set", "data.eval_fraction=0", "--json") == 0
     document = json.loads(capsys.readouterr().out)
     assert set(document) == {
-        "rows", "examples", "eval_examples", "tokens", "trained_tokens", "engine", "seconds", "findings", "lengths", "before_cut",
+        "rows", "examples", "eval_examples", "tokens", "trained_tokens", "engine", "seconds", "findings", "lengths", "before_cut", "cut", "histogram", "sequences", "steps", "steps_per_epoch", "cached",
     }  # fmt: skip
     assert (document["rows"], document["examples"], document["findings"][0]["code"]) == (
         2,
@@ -61,7 +61,7 @@ def test_text_names_rows_cause_and_fix(tmp_path: Path, capsys: pytest.CaptureFix
         "✗ error no-answer: 1 row\n  not trained: the conversation has no answer\n  fix: take these rows out"
         in out
     )
-    assert "  rows 1\n" in out and "\x1b" not in out
+    assert "  row 1\n" in out and "\x1b" not in out
 
 
 def test_a_source_that_is_not_there_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:

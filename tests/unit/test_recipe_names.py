@@ -49,6 +49,11 @@ def test_what_the_source_says_is_what_the_installed_classes_have() -> None:
             "did you mean weight_decay?",
         ),
         (
+            '[model]\ndtype = "float16"\n[training.extra]\nbf16 = true\n',
+            "recipe: line 4: training.extra.bf16 computes in bfloat16, and model.dtype is float16; "
+            'remove it, or use model.dtype = "bfloat16" or "float32"',
+        ),
+        (
             '[training.extra]\noutput_dir = "x"\n',
             "recipe: line 2: training.extra.output_dir is decided by the run folder; remove it",
         ),

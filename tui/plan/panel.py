@@ -159,6 +159,7 @@ class PlanPanel(Panel):
             message.folder,
         )
         self.problem, self._speed = message.problem, message.speed
+        self._look()
         self._price()
 
     def on_recipe_changed(self, message: RecipeChanged) -> None:

@@ -134,6 +134,11 @@ def test_sixteen_bit_and_checkpointing_train(make_trainer: Callable[..., Any]) -
     assert dtypes == {torch.float32}  # PEFT's own choice for adapters on 16-bit weights
     trainer.train()
     assert trainer.state.global_step == 2
+    mixed = make_trainer(
+        "tuner.method=full", "model.dtype=float32", "training.extra.bf16=true", "training.max_steps=1"
+    )
+    mixed.train()
+    assert {p.dtype for p in mixed.model.parameters()} == {torch.float32} and mixed.args.bf16
     narrow = make_trainer("model.dtype=bfloat16", "tuner.adapter_dtype=bfloat16")
     assert {p.dtype for p in narrow.model.parameters() if p.requires_grad} == {torch.bfloat16}
 

@@ -64,6 +64,21 @@ def test_several_processes_are_started_through_accelerate(tmp_path: Path) -> Non
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ([], "bf16"),
+        (["model.dtype=float16"], "fp16"),
+        (["model.dtype=float32"], "no"),
+        (["model.dtype=float32", "training.extra.bf16=true"], "bf16"),
+        (["training.extra.bf16=false"], "no"),
+    ],
+)
+def test_the_launcher_computes_in_what_the_trainer_computes_in(changes: list[str], expected: str) -> None:
+    config = accelerate_config(recipe("launch.strategy=ddp", "launch.processes=2", *changes), on_cpu=True)
+    assert config is not None and config["mixed_precision"] == expected
+
+
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp", "zero1", "zero2", "zero3"])
 def test_accelerate_reads_its_configuration(strategy: str, tmp_path: Path) -> None:
     """By accelerate's own reader, which refuses keys it does not know."""
