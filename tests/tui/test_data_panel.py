@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from core.data.tokens import NO_TOKENS
+from core.data.types import Conversation, Message, Rendering
+from core.data.view import ShownRow
 from tests.tui.data_panel import Inline, drawn, inspector, opened
 from tests.tui.test_shell import toasts, until
 from tui.data.figures import FiguresView
 from tui.data.findings import FindingList
+from tui.data.lines import conversation_lines
+from tui.data.record_view import ConversationText
 from tui.data.row_list import NumberedRows
 from tui.widgets.text_view import TextView, wrapped
 from tui.widgets.token_view import TokenView
+
+EMPTY_ROW = ShownRow(
+    0, {}, "x.jsonl:1", "", None, Rendering("", (), False, ()), NO_TOKENS, 0, "assistant", "none", frozenset()
+)
 
 
 @pytest.fixture
@@ -167,6 +179,64 @@ async def test_a_source_that_is_not_there_is_said(app) -> None:
         assert problem.text.splitlines()[0] == "nowhere.jsonl: no such data source" and problem.display
         await pilot.press("c", "v", "z", "z")
         assert problem.display  # nothing to show instead
+
+
+@pytest.mark.parametrize("bad", ["binary", "empty", "template-syntax", "template-missing", "model"])
+async def test_what_cannot_be_used_is_said_in_a_line_and_mended_from_here(
+    app, tmp_path: Path, bad: str
+) -> None:
+    (tmp_path / "noise.jsonl").write_bytes(bytes(range(256)) * 40)
+    (tmp_path / "empty.jsonl").write_bytes(b"")
+    (tmp_path / "broken.jinja").write_text("{% for m in messages %}{{ m.content }")
+    change, said = {
+        "binary": ({"data.source": "noise.jsonl"}, "~/noise.jsonl: a binary file, not rows"),
+        "empty": ({"data.source": "empty.jsonl"}, "empty.jsonl: "),
+        "template-syntax": (
+            {"data.template": "broken.jinja"},
+            "data.template: the chat template has an error in line 1",
+        ),
+        "template-missing": ({"data.template": "none.jinja"}, "~/none.jinja: no such template file"),
+        "model": ({"model.source": "no/such-model"}, "no/such-model: "),
+    }[bad]
+    async with app.run_test(size=(80, 24)) as pilot:
+        await drawn(pilot)
+        before = {key: _value(app.deck.recipe, key) for key in change}
+        app.panel.change_recipe(change)
+        problem = app.query_one("#problem", TextView)
+        await until(pilot, lambda: problem.display)
+        assert problem.text.splitlines()[0].startswith(said), problem.text
+        app.panel.change_recipe(before)
+        await until(pilot, lambda: app.panel.rows.row and not problem.display)
+        assert len(app.panel.rows.query_one(TokenView).tokens) == 31
+
+
+def _value(recipe: Any, key: str) -> Any:
+    section, _, name = key.partition(".")
+    return getattr(getattr(recipe, section), name)
+
+
+def test_a_conversation_names_its_tools_first_and_shows_them_last() -> None:
+    schema = {"type": "function", "function": {"name": "weather", "parameters": {}}}
+    talk = Conversation(
+        0, "messages", (Message("user", "Rain?"),), tools=(schema, {"name": "bare"}), how="a test"
+    )
+    row = replace(EMPTY_ROW, conversation=talk, how="a test")
+    texts = [text for text, _ in conversation_lines(row)]
+    assert texts[:4] == ["read as: a test", "2 tools: weather, bare", "0 user", "Rain?"]
+    assert texts[4] == "tool weather" and texts[6] == "tool bare" and json.loads(texts[5]) == schema
+
+
+async def test_a_template_that_raises_is_the_rows_problem(app, tmp_path: Path) -> None:
+    (tmp_path / "raises.jinja").write_text("{{ raise_exception('no [bold]thanks\\x1b[0m') }}")
+    app.deck.change({"data.template": "raises.jinja"})
+    async with app.run_test(size=(80, 24)) as pilot:
+        await drawn(pilot)
+        tokens = app.panel.rows.query_one(TokenView)
+        said = "".join(tokens.render_line(y).text.strip() + " " for y in range(3))
+        assert said.startswith("not trained: the chat template refused the row: no [bold]thanks")
+        assert "\x1b" not in said
+        await pilot.press("v")
+        assert app.query_one(ConversationText).text.startswith("read as: OpenAI messages")
 
 
 async def test_the_real_workshop_brings_the_same(make_app) -> None:

@@ -22,7 +22,9 @@ def conversation_lines(shown: ShownRow) -> list[Line]:
     if conversation is None:
         return lines
     if conversation.tools:
-        lines.append((f"{len(conversation.tools)} tools: {_json(conversation.tools)}", "muted"))
+        lines.append(
+            (f"{len(conversation.tools)} tools: {', '.join(map(_tool_name, conversation.tools))}", "muted")
+        )
     for number, message in enumerate(conversation.messages):
         flag = "" if message.train is None else f"  train = {str(message.train).lower()}"
         lines.append((f"{number} {message.role}{flag}", "heading"))
@@ -37,7 +39,15 @@ def conversation_lines(shown: ShownRow) -> list[Line]:
         lines += [("completion", "heading"), (conversation.completion, "")]
     if conversation.input_ids:
         lines.append((f"{len(conversation.input_ids):,} token ids, as they came", ""))
+    for tool in conversation.tools:
+        lines += [(f"tool {_tool_name(tool)}", "heading"), (_json(tool, indent=1), "muted")]
     return lines
+
+
+def _tool_name(tool: object) -> str:
+    """The name in a tool's schema, OpenAI's shape or the bare one."""
+    inner = tool.get("function", tool) if isinstance(tool, dict) else tool
+    return str(inner.get("name", "unnamed")) if isinstance(inner, dict) else "unnamed"
 
 
 def raw_lines(shown: ShownRow) -> list[Line]:

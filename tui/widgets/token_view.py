@@ -77,6 +77,8 @@ class TokenView(TokenStyled, can_focus=True):
         if not same:
             self.cursor = _first(tokens.trained) or 0
         self._lay_out()
+        if not same:
+            self._centre()
 
     # Moving
 
@@ -173,6 +175,12 @@ class TokenView(TokenStyled, can_focus=True):
         self._keep_in_view()
         self.refresh()
         self._tell()
+
+    def _centre(self) -> None:
+        """The cursor in the middle, where there are lines enough."""
+        self._top = self.layout_lines.line_of(self.cursor) - self._page_lines // 2
+        self._keep_in_view()
+        self.refresh()
 
     def _keep_in_view(self) -> None:
         line, page = self.layout_lines.line_of(self.cursor), self._page_lines
