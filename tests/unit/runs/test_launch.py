@@ -11,7 +11,7 @@ import pytest
 
 from core.memory.devices import Device
 from core.recipe import Recipe, parse_recipe
-from core.runs.distributed import accelerate_config, launch_command
+from core.runs.distributed import accelerate_config, launch_command, launcher_environment
 from core.runs.folder import Run
 from core.runs.launch import trainer_environment, visible_devices
 
@@ -103,3 +103,40 @@ def test_accelerate_reads_its_configuration(strategy: str, tmp_path: Path) -> No
         assert read.deepspeed_config["zero_stage"] == int(strategy[-1])
         assert read.deepspeed_config["gradient_accumulation_steps"] == 3
     assert accelerate_config(recipe(), on_cpu=True) is None
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_accelerates_plugin_makes_the_deepspeed_configuration(
+    stage: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """deepspeed itself is not needed for that; "auto" is filled in from the trainer's arguments."""
+    from accelerate.utils import DeepSpeedPlugin
+
+    written = recipe(
+        f"launch.strategy=zero{stage}",
+        "launch.processes=2",
+        "training.accumulation=3",
+        "training.max_grad_norm=0.5",
+    )
+    for key, value in launcher_environment(written).items():
+        monkeypatch.setenv(key, value)
+    plugin = DeepSpeedPlugin()
+    made = dict(plugin.deepspeed_config)
+    assert made.pop("steps_per_print") == float("inf")
+    assert made == {
+        "train_batch_size": "auto",
+        "train_micro_batch_size_per_gpu": "auto",
+        "gradient_accumulation_steps": 3,
+        "gradient_clipping": 0.5,
+        "zero_optimization": {
+            "stage": stage,
+            "offload_optimizer": {"device": "none", "nvme_path": None},
+            "offload_param": {"device": "none", "nvme_path": None},
+            "stage3_gather_16bit_weights_on_model_save": stage == 3,
+        },
+    }
+    assert plugin.zero3_init_flag == (stage == 3)
+    config = accelerate_config(written, on_cpu=False)
+    assert config is not None
+    fields = {field.name for field in dataclasses.fields(DeepSpeedPlugin)}
+    assert set(config["deepspeed_config"]) <= fields
