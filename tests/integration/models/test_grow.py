@@ -15,26 +15,33 @@ from core.models.grow import RECORD, grow
 from core.recipe import parse_recipe
 from core.runs.start import create
 from core.workspace import Workspace
+from tui import cli
 
 TOKENS = ["<plan>", "</plan>"]
 
 
-def test_new_rows_start_at_the_mean_and_old_ones_stay(tmp_path: Path) -> None:
+def test_new_rows_start_at_the_mean_and_old_ones_stay(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    grown = grow(paths.MODEL, TOKENS, tmp_path / "grown")
+    words = ["--token", TOKENS[0], "--token", TOKENS[1], "--out", "grown", "--json"]
+    with pytest.raises(SystemExit) as left:
+        cli.main(["--workspace", str(tmp_path), "models", "grow", "demo", *words])
+    grown = json.loads(capsys.readouterr().out)
+    assert left.value.code in (0, None)
     before = AutoModelForCausalLM.from_pretrained(paths.MODEL)
     after = AutoModelForCausalLM.from_pretrained(tmp_path / "grown")
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "grown")
     used = len(AutoTokenizer.from_pretrained(paths.MODEL))
-    assert grown.tokens == {"<plan>": used, "</plan>": used + 1} and len(tokenizer) == used + 2
+    assert grown["tokens"] == {"<plan>": used, "</plan>": used + 1} and len(tokenizer) == used + 2
     assert tokenizer("a<plan>b", add_special_tokens=False)["input_ids"].count(used) == 1
     old, new = before.get_input_embeddings().weight, after.get_input_embeddings().weight
-    assert len(new) == grown.rows_after == max(grown.rows_before, used + 2)
+    assert len(new) == grown["rows_after"] == max(grown["rows_before"], used + 2)
     assert torch.equal(new[:used], old[:used])
     assert torch.allclose(new[used], old[:used].float().mean(0).to(new.dtype), atol=1e-6)
-    assert grown.tied and grown.train == ["embed_tokens"]
+    assert grown["tied"] and grown["modules_to_save"] == ["embed_tokens"]
     assert json.loads((tmp_path / "grown" / RECORD).read_text())["from"] == str(paths.MODEL)
 
 
@@ -107,25 +114,3 @@ def test_the_rows_are_trained_saved_and_merged(tmp_path: Path) -> None:
     assert whole.get_output_embeddings().weight is whole.get_input_embeddings().weight  # still tied
     with torch.no_grad():
         assert torch.allclose(whole(ids).logits, expected, atol=1e-4)
-
-
-def test_the_command_says_what_to_train(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from tui import cli
-
-    words = [
-        "--workspace",
-        str(tmp_path),
-        "models",
-        "grow",
-        "demo",
-        "--token",
-        "<plan>",
-        "--out",
-        "grown",
-        "--json",
-    ]
-    with pytest.raises(SystemExit) as left:
-        cli.main(words)
-    done = json.loads(capsys.readouterr().out)
-    assert left.value.code in (0, None) and done["modules_to_save"] == ["embed_tokens"]
-    assert (tmp_path / "grown" / "model.safetensors").is_file()
