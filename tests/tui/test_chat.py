@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.chat.held_prompts import HeldPrompt
-from core.chat.messages import Failure, Started
+from core.chat.messages import Failure, Proof, Started
 from core.chat.sampling import Sampling
 from core.runs.state import RunState
 from core.workspace import state_folder
@@ -28,6 +28,11 @@ from tui.widgets.rows import RowList
 from tui.widgets.text import wrap
 
 CAT = "Say: The cat sees the dog."
+DIFFERS = (
+    "the prompt is not what the training put before an answer: after '<|im_start|>assistant' "
+    "the training has '\\n<think>\\n\\n</think>', the prompt has '\\n'"
+)
+PROOF = Proof("default", True, "47bd6b951234")
 PLAIN = "no chat template: the model completes plain text"
 SIZES = [(80, 24), (120, 40), (200, 50)]
 PROMPTS = [HeldPrompt(n, f"Say: The cat sees {n} dogs.", f"{n} dogs, the cat sees.") for n in range(40)]
@@ -155,11 +160,13 @@ RUNS = [
 ]
 SCREENS = {
     "held-out": lambda folder: PickPrompt(PROMPTS),
-    "inside": lambda folder: InspectScreen("tuned", INSIDE, Started(1, "tuned", (1,), "a", GREEDY)),
+    "inside": lambda folder: InspectScreen(
+        "tuned", INSIDE, Started(1, "tuned", (1,), "a", GREEDY), proof=PROOF
+    ),
     "inside-warned": lambda folder: InspectScreen(
         "tuned",
         INSIDE,
-        Started(1, "tuned", (1,), "a", GREEDY, ("the prompt is not what the training put before",)),
+        Started(1, "tuned", (1,), "a", GREEDY, (DIFFERS,)),
     ),
     "sampling": lambda folder: SamplingScreen(Sampling(temperature=0.7, seed=3), GREEDY),
     "columns": lambda folder: ColumnsScreen(["base", "tuned"], RUNS),

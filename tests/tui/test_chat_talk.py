@@ -17,7 +17,7 @@ from tui.chat.blocks import blocks, figures, room_left
 from tui.chat.inspect import surprise, tokens_of
 from tui.chat.markdown import MOST_CHARACTERS, markdown_lines
 from tui.chat.status import status
-from tui.chat.talk import Talk, loaded_talk
+from tui.chat.talk import Talk
 
 CAT = "Say: The cat sees the dog."
 
@@ -152,6 +152,43 @@ def test_a_corrected_answer_is_saved_as_a_training_row_and_replaces_its_earlier_
     )
 
 
+def test_another_branch_is_a_row_of_its_own_and_a_longer_conversation_the_same(tmp_path: Path) -> None:
+    talk, both = a_talk()
+    file = tmp_path / "mine.jsonl"
+    assert talk.save(file, "tuned") == (1, False)
+    talk.branch_off(talk.pointed, "Say: It rains.")
+    say(talk, both)
+    assert talk.save(file, "tuned") == (2, False)
+    talk.other_branch(talk.pointed, -1)
+    talk.ask("Go on.")
+    say(talk, both)
+    assert talk.save(file, "tuned") == (1, True)
+    assert [len(row) for row in load_conversations(file)] == [5, 3]
+
+
+def test_beginning_anew_or_loading_loses_nothing(tmp_path: Path) -> None:
+    talk, both = a_talk()
+    talk.begin_anew()
+    assert talk.branch == () and texts(talk, "base")[-2].startswith("← brings")
+    talk.come_back()
+    assert [turn.prompt for turn in talk.branch] == [CAT]
+    file = tmp_path / "rows.jsonl"
+    file.write_text(
+        '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'
+    )
+    talk.take_up(file, 0, both.names)
+    assert [turn.answers for turn in talk.branch] == [{"base": "b", "tuned": "b"}]
+    talk.other_branch(talk.pointed, -1)
+    assert [turn.prompt for turn in talk.branch] == [CAT]
+
+
+def test_what_was_on_its_way_when_the_model_changed_can_be_asked_again() -> None:
+    talk, both = a_talk(streaming=("tuned",))
+    talk.cut_off("another model was chosen")
+    assert not talk.is_open(both) and "✗ another model was chosen" in texts(talk, "tuned")
+    assert talk.branch[0].answers == {"base": "The cat sees the dog."}
+
+
 def test_a_row_that_someone_else_changed_meanwhile_is_not_written_over(tmp_path: Path) -> None:
     talk, _ = a_talk()
     file = tmp_path / "mine.jsonl"
@@ -170,7 +207,8 @@ def test_a_loaded_conversation_is_corrected_in_its_own_line(tmp_path: Path) -> N
         {"role": "assistant", "content": "d"},
     ]
     file.write_text("".join(json.dumps({"messages": row}) + "\n\n" for row in (first, second)))
-    talk = loaded_talk(file, 1, ["base", "tuned"])
+    talk = Talk()
+    talk.take_up(file, 1, ["base", "tuned"])
     assert (talk.dialogue.system, texts(talk, "tuned")) == ("s", ["system: s", "▸ c", "d"])
     talk.correct(talk.pointed, "tuned", "D")
     assert talk.save(file, "tuned") == (3, True)
@@ -183,8 +221,10 @@ def test_a_loaded_conversation_is_corrected_in_its_own_line(tmp_path: Path) -> N
 def test_a_file_with_other_roles_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text('{"messages": [{"role": "tool", "content": "x"}]}\n')
+    talk, _ = a_talk()
     with pytest.raises(UsageError, match="tool"):
-        loaded_talk(file, 0, ["base"])
+        talk.take_up(file, 0, ["base"])
+    assert [turn.prompt for turn in talk.branch] == [CAT]
 
 
 # What is drawn

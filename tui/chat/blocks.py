@@ -37,6 +37,8 @@ def blocks(talk: Talk, who: str, notes: Sequence[str] = ()) -> list[Block]:
     found = [Block(f"! {visible(note)}", "warned") for note in notes]
     if not talk.branch:
         found += [Block(line, "muted") for line in NOTHING_YET]
+        if dialogue.turns:
+            found.append(Block("← brings the conversation before back.", "muted"))
     if dialogue.system:
         off = "" if dialogue.with_system else " (off)"
         found += [Block(f"system{off}: {visible(dialogue.system, lines=True)}", "muted"), Block("")]

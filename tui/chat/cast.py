@@ -39,6 +39,7 @@ class CastPanel(Panel):
     def __init__(self, deck: Deck) -> None:
         super().__init__(deck)
         self.talk = Talk()
+        self._talks: dict[str, Talk] = {}  # by model: one that is chosen again goes on where it was
         self.voices: Chorus | None = None
         self.sampling = Sampling()
         self.problem = ""
@@ -85,7 +86,9 @@ class CastPanel(Panel):
         """Begin with this model. It is loaded at once, so that the first answer does not wait for it."""
         if self.voices is not None:
             await asyncio.to_thread(self.voices.close)
-        self.voices, self.talk, self.problem = Chorus(chosen), Talk(chosen.system), ""
+            self.talk.cut_off("another model was chosen; r asks again")
+        self.talk = self._talks.setdefault(chosen.label, Talk(chosen.system))
+        self.voices, self.problem, self.inspecting = Chorus(chosen), "", None
         self.first_names = tuple(self.voices.names)
         self.newest = chosen, self.first_names[-1]
         await self.stage.cast(self.voices.names, self.first_names[-1])

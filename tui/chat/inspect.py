@@ -11,15 +11,16 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
-from core.chat.messages import Inspection, Started, TokenChance
+from core.chat.messages import Inspection, Proof, Started, TokenChance
 from core.data.tokens import Cause, Tokens
 from core.data.types import IGNORED
 from tui.widgets.bars import Bar, Part
-from tui.widgets.text import visible
+from tui.widgets.text import visible, wrap
 from tui.widgets.text_view import TextView
 from tui.widgets.token_layout import Piece
 from tui.widgets.token_view import TokenView
 
+MOST_WARNING_LINES = 5
 UNLIKELY = 0.05  # below it a token is a surprise
 MARKS = {"": "", "likely": "▲", "unlikely": "‼"}
 
@@ -78,6 +79,16 @@ class AnswerTokens(TokenView):
         return [name for name in names if name]
 
 
+def _evidence(proof: Proof) -> str:
+    """Who answered, as the model itself reports it."""
+    state = (
+        f"adapter {visible(proof.adapter)} {'on' if proof.active else 'off'}"
+        if proof.adapter
+        else "no adapter"
+    )
+    return f"{state} · digest of the first step's logits {proof.first_step}"
+
+
 class InspectScreen(ModalScreen[None]):
     """Prompt tokens, then the answer's tokens with their probability; esc or q closes it."""
 
@@ -87,7 +98,6 @@ class InspectScreen(ModalScreen[None]):
     InspectScreen TextView { display: none; }
     InspectScreen.text TextView { display: block; }
     InspectScreen.text TokenView { display: none; }
-    InspectScreen #warnings { max-height: 4; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "dismiss", "close", show=False),
@@ -95,20 +105,26 @@ class InspectScreen(ModalScreen[None]):
     ]
 
     def __init__(
-        self, who: str, found: Inspection, started: Started | None = None, *, has_template: bool = True
+        self,
+        who: str,
+        found: Inspection,
+        started: Started | None = None,
+        *,
+        has_template: bool = True,
+        proof: Proof | None = None,
     ) -> None:
         """`started` holds the exact text and what to know of it; without a template nothing was compared."""
         super().__init__()
         self.has_template = has_template
+        self.proof = proof
         self.who = who
         self.found = found
         self.started = started
 
     def compose(self) -> ComposeResult:
-        warnings = self.started.warnings if self.started else ()
         with Vertical():
-            yield Bar(id="about")
-            yield Bar(max(len(warnings), 1), id="warnings")
+            yield Bar(2 if self.proof else 1, id="about")
+            yield Bar(len(self._said_of_prompt()), id="warnings")
             yield AnswerTokens(self.found)
             yield TextView()
             yield Bar(2, id="token")
@@ -121,7 +137,10 @@ class InspectScreen(ModalScreen[None]):
             f" {visible(self.who)}: {len(prompt)} prompt tokens, {len(answer)} answered, {sure} the likeliest"
         )
         self.query_one("#about", Bar).put(0, [Part(about, "name")])
-        self._show_warnings()
+        if self.proof:
+            self.query_one("#about", Bar).put(1, [Part(f" {_evidence(self.proof)}", "muted")])
+        for line, part in enumerate(self._said_of_prompt()):
+            self.query_one("#warnings", Bar).put(line, [part])
         legend = " ▲ likely  ‼ below 5 %  i ids  x exact text  t answer  esc closes"
         self.query_one("#legend", Bar).put(0, [Part(legend, "muted")])
         text = self.started.prompt_text if self.started else ""
@@ -130,15 +149,16 @@ class InspectScreen(ModalScreen[None]):
         view.show(tokens_of(self.found), len(prompt) + len(answer), frozenset(self.found.special_ids))
         view.focus()
 
-    def _show_warnings(self) -> None:
-        bar = self.query_one("#warnings", Bar)
-        warnings = self.started.warnings if self.started else ()
-        for line, warning in enumerate(warnings):
-            bar.put(line, [Part(f" ! {visible(warning)}", "bad")])
+    def _said_of_prompt(self) -> list[Part]:
+        """Whether the prompt is what the training saw, line by line; a warning names the difference."""
         if not self.has_template:
-            bar.put(0, [Part(" plain text: there is no template to compare it with", "muted")])
-        elif not warnings:
-            bar.put(0, [Part(" ✓ rendered for training, the conversation begins with this prompt", "good")])
+            return [Part(" plain text: there is no template to compare it with", "muted")]
+        warnings = self.started.warnings if self.started else ()
+        if not warnings:
+            return [Part(" ✓ rendered for training, the conversation begins with this prompt", "good")]
+        width = self.app.size.width * 96 // 100 - 6
+        lines = [line for each in warnings for line in wrap(f"! {visible(each)}", width)]
+        return [Part(f" {line}", "bad") for line in lines[:MOST_WARNING_LINES]]
 
     @on(TokenView.Moved)
     def _tell(self, message: TokenView.Moved) -> None:

@@ -8,7 +8,7 @@ from tui.chat.talk import Talk
 NEED_REST = frozenset(
     {"ask", "retry", "edit", "correct", "pick", "inspect", "load", "new", "refresh", "branch"}
 )  # not while an answer is on its way
-NEED_A_TURN = frozenset({"retry", "edit", "correct", "save", "new", "inspect", "copy", "branch", "point"})
+NEED_A_TURN = frozenset({"retry", "edit", "correct", "save", "new", "inspect", "copy", "point"})
 NEED_AN_ANSWER = frozenset({"inspect", "copy", "correct"})
 
 
@@ -29,6 +29,8 @@ def why_not(action: str, talk: Talk, voices: Chorus | None, front: str, *, toget
             return "this answer was loaded from a file; r asks anew"
         if said.corrected:
             return "this answer was corrected by hand; r asks anew"
+    if action == "branch" and not talk.dialogue.turns:
+        return "nothing has been asked yet"
     if action == "branch" and turn is not None and len(talk.dialogue.branches(turn.id)) < 2:
         return "this turn has one branch; r and e make more"
     if action == "save" and not talk.dialogue.conversation(front):

@@ -16,7 +16,6 @@ from tui.chat.asking import AskingPanel
 from tui.chat.keys import why_not
 from tui.chat.prompt import Prompt
 from tui.chat.stage import Stage
-from tui.chat.talk import loaded_talk
 from tui.chat.transcript import Transcript
 from tui.clipboard import copy
 from tui.panel import Command
@@ -122,10 +121,13 @@ class ChatPanel(AskingPanel):
             self.stage.bring_into_view(self.talk.pointed.id)
 
     def action_branch(self, step: int) -> None:
-        turn = self.talk.pointed
-        if not self.refused("branch") and turn is not None:
-            self.talk.other_branch(turn, step)
-            self.go_on()
+        if self.refused("branch"):
+            return
+        if self.talk.pointed is None:
+            self.talk.come_back()
+        else:
+            self.talk.other_branch(self.talk.pointed, step)
+        self.go_on()
 
     def action_retry(self) -> None:
         turn = self.talk.pointed
@@ -182,9 +184,13 @@ class ChatPanel(AskingPanel):
             return
         from tui.chat.inspect import InspectScreen
 
-        loaded = self.voices.loaded_for(said.who) if self.voices is not None else None
+        voices = self.voices
+        loaded = voices.loaded_for(said.who) if voices is not None and said.who in voices.names else None
         plain = loaded is not None and not loaded.has_template
-        self.app.push_screen(InspectScreen(said.who, message, said.started, has_template=not plain))
+        evidence = said.answer.proof if said.answer is not None else None
+        self.app.push_screen(
+            InspectScreen(said.who, message, said.started, has_template=not plain, proof=evidence)
+        )
 
     # How it is shown
 
@@ -207,7 +213,7 @@ class ChatPanel(AskingPanel):
         from tui.chat.files import SaveScreen
 
         who = self.stage.front
-        known = self.talk.rows.get(who)
+        known = self.talk.row(who)
         self.app.push_screen(
             SaveScreen(who, str(known.path) if known else SAVED_NAME), lambda file: self._save(who, file)
         )
@@ -236,7 +242,7 @@ class ChatPanel(AskingPanel):
         if chosen is None or self.voices is None:
             return
         try:
-            self.talk = loaded_talk(*chosen, self.voices.names)
+            self.talk.take_up(*chosen, self.voices.names)
         except TunedeckError as error:
             self.refuse(str(error))
         else:
@@ -249,7 +255,7 @@ class ChatPanel(AskingPanel):
 
     def action_new(self) -> None:
         if not self.refused("new"):
-            self.talk = self.talk.anew()
+            self.talk.begin_anew()
             self.draw()
 
     def focus_main(self) -> None:

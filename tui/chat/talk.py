@@ -46,8 +46,10 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class SavedRow:
-    """Where a conversation stands in a file, and what was written there."""
+    """Where one voice's conversation up to a turn stands in a file, and what was written there."""
 
+    who: str
+    turn: int
     path: Path
     place: int
     messages: tuple[dict[str, Any], ...]
@@ -61,7 +63,7 @@ class Talk:
         self.said: dict[tuple[int, str], Said] = {}
         self.held = False  # stopped by a person: what is still open waits to be asked again
         self._pointed: int | None = None
-        self.rows: dict[str, SavedRow] = {}  # by voice: where it was saved or loaded from
+        self._rows: list[SavedRow] = []  # what was saved or loaded, the newest last
 
     # --- looking ---------------------------------------------------------------------------------------
 
@@ -149,11 +151,21 @@ class Talk:
     def set_system(self, text: str, *, on: bool) -> None:
         self.dialogue = replace(self.dialogue, system=text, with_system=on)
 
-    def anew(self) -> Talk:
-        """An empty conversation under the same system prompt."""
-        fresh = Talk()
-        fresh.set_system(self.dialogue.system, on=self.dialogue.with_system)
-        return fresh
+    def begin_anew(self) -> None:
+        """An empty conversation under the same system prompt; the one before stays as a branch."""
+        self.dialogue = self.dialogue.at_turn(None)
+
+    def come_back(self) -> None:
+        """From an empty conversation to the newest one."""
+        first = [turn.id for turn in self.dialogue.turns if turn.parent is None]
+        if first:
+            self.dialogue = self.dialogue.other_branch(first[-1], 0)
+
+    def cut_off(self, why: str) -> None:
+        """What was on its way will not come: its process has been ended."""
+        for said in self.said.values():
+            if not said.ended:
+                said.failure = why
 
     def forget_voice(self, who: str) -> None:
         """A voice has left: what it said is not that of the next one with its name."""
@@ -163,7 +175,7 @@ class Talk:
             for turn in self.dialogue.turns
         )
         self.dialogue = replace(self.dialogue, turns=turns)
-        self.rows.pop(who, None)
+        self._rows = [row for row in self._rows if row.who != who]
 
     # --- with the voices -------------------------------------------------------------------------------
 
@@ -202,26 +214,44 @@ class Talk:
 
     # --- files -----------------------------------------------------------------------------------------
 
+    def row(self, who: str) -> SavedRow | None:
+        """Where the branch in view with one voice was last saved or loaded from, as far as it goes."""
+        turns = {turn.id for turn in self.branch}
+        return next((row for row in reversed(self._rows) if row.who == who and row.turn in turns), None)
+
     def save(self, path: Path, who: str) -> tuple[int, bool]:
         """Write one voice's conversation as a row; (its line, whether it took the place of its earlier form).
 
-        Raises TunedeckError.
+        Another branch is a row of its own. Raises TunedeckError.
         """
         messages = self.dialogue.conversation(who)
-        known = self.rows.get(who)
+        known = self.row(who)
         same = known is not None and known.path == path and _still_there(known)
         place = save_conversation(path, messages, place=known.place if same and known else None)
-        self.rows[who] = SavedRow(path, place, tuple(messages))
+        answered = [turn.id for turn in self.branch if turn.answers.get(who)]
+        self._rows.append(SavedRow(who, answered[-1], path, place, tuple(messages)))
         return place + 1, same
 
+    def take_up(self, path: Path, place: int, names: Sequence[str]) -> None:
+        """A conversation of a file (counted from 0) as the past of every voice; the one in view stays as a branch.
 
-def loaded_talk(path: Path, place: int, names: Sequence[str]) -> Talk:
-    """A conversation of a file (counted from 0) as the past of every voice. Raises UsageError."""
-    messages = load_conversations(path)[place]
-    talk = Talk()
-    talk.dialogue = dialogue_of(messages, names)
-    talk.rows = {who: SavedRow(path, _line_of(path, place), messages) for who in names}
-    return talk
+        Raises UsageError, and then nothing has changed.
+        """
+        messages = load_conversations(path)[place]
+        found = dialogue_of(messages, names)
+        talk = self.dialogue.at_turn(None)
+        for turn in found.turns:
+            talk = talk.asked(turn.prompt, turn.expected)
+            for who, text in turn.answers.items():
+                assert talk.at is not None
+                talk = talk.answered(talk.at, who, text)
+        self.dialogue = replace(
+            talk, system=found.system or talk.system, with_system=bool(found.system)
+        )  # one that was written here stays written
+        self._pointed, self.held = None, False
+        if talk.at is not None:
+            line = _line_of(path, place)
+            self._rows += [SavedRow(who, talk.at, path, line, messages) for who in names]
 
 
 def _line_of(path: Path, place: int) -> int:
