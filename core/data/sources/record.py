@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from pydantic_core import from_json
+
 # A record beyond this is refused, so that one damaged line cannot fill the memory.
 LARGEST_RECORD_BYTES = 64 * 1024**2
-
-_scan = json.JSONDecoder().raw_decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +38,12 @@ def record_from_json(line: int, data: bytes) -> Record:
     """One JSON value from bytes; every way it can fail becomes a problem in words."""
     if len(data) > LARGEST_RECORD_BYTES:
         return too_large(line, len(data))
+    # The same values as the standard library's, in a third of the time. It takes less (no half of a character,
+    # no deep nesting), so what it refuses is read again.
+    with contextlib.suppress(ValueError):
+        return Record(line, from_json(data, cache_strings="keys"))
     try:
-        text = data.decode("utf-8")
-        if text[:1] == "{" and text[-1:] == "}":
-            value, end = _scan(text, 0)  # what json.loads does, without looking for blanks around the value
-            if end == len(text):
-                return Record(line, value)
-        return Record(line, json.loads(text))
+        return Record(line, json.loads(data.decode("utf-8")))
     except UnicodeDecodeError as error:
         return Record(
             line, None, f"not UTF-8: byte {error.start + 1} of the record is 0x{data[error.start]:02x}"

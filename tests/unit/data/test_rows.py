@@ -19,6 +19,7 @@ from core.data.rows import read_rows
 from core.data.sources.csv_file import CsvFile
 from core.data.sources.json_array import JsonArrayFile, element_bounds
 from core.data.sources.lines import LineFile
+from core.data.sources.record import record_from_json
 from core.errors import UsageError
 from core.recipe import DataSection
 
@@ -268,3 +269,50 @@ def test_shared_files_have_the_documented_number_of_rows(shared_data: Path) -> N
     counted = {name: len(read_rows(str(folder / name))) for name, rows in expected.items() if rows.isdigit()}
     assert len(counted) >= 45
     assert counted == {name: int(expected[name]) for name in counted}
+
+
+numbers = (
+    st.integers().map(str) | st.floats(allow_nan=False).map(repr)
+    | st.from_regex(r"-?[0-9]{1,30}(\.[0-9]{0,30})?([eE][+-]?[0-9]{1,3})?", fullmatch=True)
+)  # fmt: skip
+pieces = st.sampled_from(
+    [
+        "a",
+        "é",
+        "🤖",
+        "\\n",
+        "\\u00e9",
+        "\\ud83e\\udd16",
+        "\\ud83e",
+        "\\udd16",
+        "\\x",
+        "\x00",
+        "\x7f",
+        "\u2028",
+        "\\/",
+    ]
+)
+strings = st.lists(pieces, max_size=5).map(lambda found: f'"{"".join(found)}"')
+words = st.sampled_from(
+    ["true", "null", "NaN", "-Infinity", "nan", "+1", "01", ".5", "1.", "", "'a'", "[" * 300 + "]" * 300]
+)
+blanks = st.sampled_from(["", "", " ", "\t", "\u00a0", "\ufeff"])
+values = st.recursive(
+    numbers | strings | words,
+    lambda inner: st.lists(st.tuples(blanks, inner).map("".join), max_size=4).map(lambda items: f"[{','.join(items)}]")
+    | st.lists(st.tuples(strings, inner), max_size=4).map(
+        lambda items: "{" + ",".join(f"{key}:{value}" for key, value in items) + "}"
+    ),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@given(st.tuples(blanks, values, blanks).map("".join) | st.text(max_size=20))
+def test_a_record_is_what_the_standard_library_reads(text: str) -> None:
+    record = record_from_json(1, text.encode("utf-8", "surrogatepass"))
+    try:
+        assert repr(record.raw) == repr(json.loads(text.encode("utf-8", "surrogatepass").decode("utf-8")))
+    except ValueError:
+        assert record.raw is None and record.problem
+    else:
+        assert not record.problem
