@@ -144,8 +144,8 @@ def resolve(
 
 
 def _autocast(recipe: Recipe) -> int:
-    """The trainer asks for autocast in the type of a 16-bit model; a float32 recipe trains without."""
-    return 0 if recipe.model.dtype == "float32" else 2
+    """The trainer asks for autocast in the type of a 16-bit model, unless `training.extra.bf16` decides."""
+    return 2 if recipe.training.extra.get("bf16", recipe.model.dtype != "float32") else 0
 
 
 def _adapter_bytes(recipe: Recipe, weight: int) -> int:

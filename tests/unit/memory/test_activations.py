@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from core.memory.activations import saved_per_token
@@ -17,25 +15,20 @@ ONE_LENGTH = Lengths(rows=100, longest=1024, mean=1024.0)  # equal rows need no 
 
 
 def setting(config: dict[str, object], *changes: str) -> Setting:
-    """Other stacks cast fp32 weights, or nothing at all; tunedeck's trainer goes by the dtype."""
-    given = [change for change in changes if "autocast" not in change]
-    recipe = parse_recipe("", ["tuner.dropout=0.0", "data.max_length=1024", *given])
-    found = resolve(recipe, architecture(config), lengths=ONE_LENGTH, stack=Stack(), device="cuda")
-    if len(given) < len(changes):
-        found = replace(found, autocast=0 if "no autocast" in changes else 2)
-    return found
+    recipe = parse_recipe("", ["tuner.dropout=0.0", "data.max_length=1024", *changes])
+    return resolve(recipe, architecture(config), lengths=ONE_LENGTH, stack=Stack(), device="cuda")
 
 
 @pytest.mark.parametrize(
     ("changes", "llama", "qwen"),
     [
         (["tuner.method=full"], 200_840, 112_808),
-        (["tuner.method=full", "model.dtype=float32", "autocast"], 241_800, 133_288),
+        (["tuner.method=full", "model.dtype=float32", "training.extra.bf16=true"], 241_800, 133_288),
         (["tuner.adapter_dtype=bfloat16"], 184_680, 98_696),
         (["tuner.adapter_dtype=float32"], 217_448, 115_080),
-        (["tuner.adapter_dtype=float32", "no autocast"], 295_496, 152_168),
+        (["tuner.adapter_dtype=float32", "training.extra.bf16=false"], 295_496, 152_168),
         (
-            ["tuner.adapter_dtype=float32", "model.dtype=float32", "autocast"],
+            ["tuner.adapter_dtype=float32", "model.dtype=float32", "training.extra.bf16=true"],
             217_448,
             115_080,
         ),
