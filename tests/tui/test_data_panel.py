@@ -215,6 +215,20 @@ def _value(recipe: Any, key: str) -> Any:
     return getattr(getattr(recipe, section), name)
 
 
+async def test_tokens_that_share_a_character_tell_their_bytes(app, tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "🤖"}, {"role": "assistant", "content": "no"}]
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"messages": turns}) + "\n")
+    app.deck.change({"data.source": "rows.jsonl"})
+    async with app.run_test(size=(80, 24)) as pilot:
+        await drawn(pilot)
+        tokens = app.panel.rows.query_one(TokenView)
+        tokens.focus()
+        await pilot.press("home", "right", "right", "right")
+        told = inspector(app)[0]
+        assert '"‹F0›"  bytes f0, a part of "🤖"' in told, told
+        assert "‹F0›‹9F›‹A4›‹96›" in "".join(tokens.render_line(y).text for y in range(3))
+
+
 def test_a_conversation_names_its_tools_first_and_shows_them_last() -> None:
     schema = {"type": "function", "function": {"name": "weather", "parameters": {}}}
     talk = Conversation(

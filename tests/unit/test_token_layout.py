@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from core.data.tokens import Cause, Tokens
 from core.data.types import Token
-from tui.widgets.token_layout import Layout, Piece
+from tui.widgets.token_layout import Layout, Piece, readable
 
 
 def row(words: list[str], numbers: list[int] | None = None) -> Tokens:
@@ -55,6 +55,11 @@ def test_tokens_are_the_columns_read_one_by_one() -> None:
     assert list(tokens[1:]) == list(tokens)[1:]
     assert list(pickle.loads(pickle.dumps(tokens))) == list(tokens)
     assert tokens.trained.tolist() == [False, True, False]
+
+
+def test_parts_of_a_character_show_their_bytes() -> None:
+    assert readable("🤖".encode()[:2]) == "‹F0›‹9F›" and readable("a🤖".encode()) == "a🤖"
+    assert readable("\ufffd".encode()) == "\ufffd"  # the character itself, in the text
 
 
 def test_lines_break_at_the_width_and_after_a_new_line() -> None:

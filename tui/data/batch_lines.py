@@ -9,6 +9,7 @@ import numpy as np
 from core.data.tokens import Cause, Tokens
 from core.data.types import IGNORED, Token
 from tui.widgets.text import visible
+from tui.widgets.token_layout import readable
 
 if TYPE_CHECKING:
     from core.data.batch import Batch, Stretch
@@ -121,6 +122,6 @@ def place_lines(batch: Batch, stretch: Stretch, place: int, token: Token) -> tup
         if isinstance(value, np.ndarray) and value.ndim == 2 and name not in ("input_ids", "labels")
     )
     return (
-        f'place {at} of line {stretch.line}  {owners(stretch)}  id {token.id}  "{visible(token.text)}"  {held}',
+        f'place {at} of line {stretch.line}  {owners(stretch)}  id {token.id}  "{visible(readable(token.data))}"  {held}',
         f"label {token.label}, {state}: {token.reason}",
     )

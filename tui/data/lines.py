@@ -11,6 +11,7 @@ from tui.widgets.compare_view import CompareView
 from tui.widgets.marks import SEVERITIES
 from tui.widgets.text import visible
 from tui.widgets.text_view import Line
+from tui.widgets.token_layout import readable
 
 _STYLES = {"error": "bad", "warning": "warn", "note": "muted"}
 
@@ -105,7 +106,7 @@ def _side(name: str, shown: ShownRow, index: int | None) -> str:
         return f"{name}  no such token"
     token = shown.tokens[index]
     state = "trained" if token.label != IGNORED else "not trained"
-    return f'{name}  token {index}  id {token.id}  "{visible(token.text)}"  {state}: {token.reason}'
+    return f'{name}  token {index}  id {token.id}  "{visible(readable(token.data))}"  {state}: {token.reason}'
 
 
 def token_lines(index: int, token: Token, shown: ShownRow) -> list[str]:
@@ -115,18 +116,18 @@ def token_lines(index: int, token: Token, shown: ShownRow) -> list[str]:
     state = "" if index >= shown.kept else "trained: " if trained else "not trained: "
     place = f"message {token.message} " if token.message >= 0 else ""
     return [
-        f'token {index} of {len(shown.tokens):,}  id {token.id}  "{visible(token.text)}"  bytes {_bytes(token, shown)}',
+        f'token {index} of {len(shown.tokens):,}  id {token.id}  "{visible(readable(token.data))}"  bytes {_bytes(token, shown)}',
         f"{label}, {state}{token.reason}",
         f"{token.role or 'template'}  {place}{token.part}  characters {token.span[0]}-{token.span[1]}",
     ]
 
 
 def _bytes(token: Token, shown: ShownRow) -> str:
-    """The token's bytes; where several tokens share a character, the character they share."""
-    if "\ufffd" in token.text:
-        return f'a part of "{visible(shown.rendering.text[token.span[0] : token.span[1]])}"'
-    data = token.text.encode("utf-8", "surrogatepass")
-    return data[:12].hex(" ") + (" …" if len(data) > 12 else "")
+    """The token's bytes; where several tokens share a character, that character too."""
+    told = token.data[:12].hex(" ") + (" …" if len(token.data) > 12 else "")
+    if "\ufffd" not in token.text:
+        return told
+    return f'{told}, a part of "{visible(shown.rendering.text[token.span[0] : token.span[1]])}"'
 
 
 def _json(value: object, indent: int | None = None) -> str:

@@ -15,7 +15,7 @@ from rich.cells import cell_len
 from core.data.compare import Pair
 from core.data.view import ShownRow
 from tui.widgets.text import fit
-from tui.widgets.token_layout import token_cell
+from tui.widgets.token_layout import readable, token_cell
 
 MARGIN = 2  # cells before each line: which side it is
 LABEL_MARK, ID_MARK, FIRST_MARK = "~", "^", "▲"
@@ -133,5 +133,6 @@ def _text_of(shown: ShownRow, token: int | None) -> tuple[str, bool]:
     """How a token looks, and whether a line ends after it; nothing where there is none."""
     if token is None:
         return "", False
-    text, _, ends = token_cell(shown.tokens.text(token), int(shown.tokens.ids[token]) in shown.special_ids)
+    data = shown.tokens.pieces[shown.tokens.piece[token]]
+    text, _, ends = token_cell(readable(data), int(shown.tokens.ids[token]) in shown.special_ids)
     return text, ends

@@ -5,6 +5,7 @@ Only where lines begin is found for the whole row; the pieces of a line are made
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from functools import lru_cache
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from core.data.tokens import NO_TOKENS, Tokens
 from tui.widgets.text import visible
 
 BOX_LEFT, BOX_RIGHT = "▏", "▕"
+_LONE_BYTE = re.compile("[\udc80-\udcff]")  # as the error handler surrogateescape leaves them
 
 
 class Piece(NamedTuple):
@@ -118,8 +120,8 @@ def _looks(tokens: Tokens, special: frozenset[int], *, ids: bool) -> list[Look]:
     numbers: np.ndarray = np.zeros(len(tokens.pieces), dtype=np.int64)
     numbers[tokens.piece] = tokens.ids
     looks = [
-        token_cell(text, number in special)
-        for text, number in zip(tokens.texts, numbers.tolist(), strict=True)
+        token_cell(readable(data), number in special)
+        for data, number in zip(tokens.pieces, numbers.tolist(), strict=True)
     ]
     if not ids:
         return looks
@@ -131,6 +133,13 @@ def _looks(tokens: Tokens, special: frozenset[int], *, ids: bool) -> list[Look]:
 
 def _padded(look: Look, cells: int) -> Look:
     return Look(look.text + " " * (cells - look.cells), cells, look.ends)
+
+
+@lru_cache(maxsize=100_000)
+def readable(data: bytes) -> str:
+    """The text of a token; bytes that are only a part of a character stand as ‹9F›."""
+    text = data.decode("utf-8", "surrogateescape")
+    return text if text.isprintable() else _LONE_BYTE.sub(lambda byte: f"‹{ord(byte[0]) - 0xDC00:02X}›", text)
 
 
 @lru_cache(maxsize=100_000)
