@@ -26,6 +26,13 @@ class Contender:
     shots: int = 0
     examples: tuple[int, ...] = ()
 
+    @property
+    def label(self) -> str:
+        """What answers, in words."""
+        off = self.voice == BASE and self.subject.adapter is not None
+        text = f"{self.subject.label} with its adapter off" if off else self.subject.label
+        return f"{text}, {self.shots} training rows before every prompt" if self.shots else text
+
 
 def contenders(subject: Subject, against: Subject | None, shots: int = 0) -> list[Contender]:
     """The subject itself first. Its own base costs no second model where PEFT can switch.

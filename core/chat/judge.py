@@ -57,7 +57,7 @@ def judge(
     marked = tuple(_marked(question, said[question.number], loaded, how.form) for question in asked)
     return Judged(
         contender.name,
-        contender.subject.label,
+        contender.label,
         scores(losses, marked),
         losses,
         marked,

@@ -185,6 +185,11 @@ def test_the_base_with_examples_before_every_prompt(
     )
     assert [judged.name for judged in found.models] == ["tuned", "base", "base, 2 shots"]
     assert set(found.differences) == {"base", "base, 2 shots"}
+    assert [judged.label for judged in found.models] == [
+        "tiny",
+        "tiny with its adapter off",
+        "tiny with its adapter off, 2 training rows before every prompt",
+    ]
     records = list(Dataset.load_from_disk(rows))[:-1]
     examples = records[0]["input_ids"] + records[2]["input_ids"]
     model: Any = AutoModelForCausalLM.from_pretrained(tiny_model, dtype="float32").eval()
