@@ -242,7 +242,7 @@ def test_what_a_model_says_is_shown_never_obeyed() -> None:
 
 def test_an_empty_conversation_says_what_can_be_done_and_a_model_what_it_lacks() -> None:
     found = [block.text for block in blocks(Talk(), "plain", ("no chat template: \x1b",))]
-    assert found[0] == "! no chat template: ␛" and "Enter" in found[1] and len(found) == 4
+    assert found[0] == "! no chat template: ␛" and "Enter" in found[1] and len(found) == 3
 
 
 def test_figures_of_an_answer() -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from core.chat.held_prompts import HeldPrompt
 from core.chat.sampling import Sampling
 from tui.chat.cast import CastPanel
 from tui.messages import JobFailed, JobResult
+
+if TYPE_CHECKING:
+    from core.chat.held_prompts import HeldPrompt
 
 
 class AskingPanel(CastPanel):

@@ -26,8 +26,8 @@ class Block:
 
 NOTHING_YET = (
     "Write below and press Enter: every voice is asked the same.",
-    "Esc leaves the field; then p takes a held-out prompt, a adds a run or a model,",
-    "s writes a system prompt, t sets the sampling, o takes up a saved conversation.",
+    "Esc leaves the field; then p takes a held-out prompt, a adds a run or a model, s writes a system prompt, "
+    "t sets the sampling and o takes up a saved conversation.",
 )
 
 
