@@ -43,14 +43,20 @@ def gguf_named(
 
 
 def ollama_named(
-    *, named: str, root: Path, out: str = "", out_type: str = "f16", progress: Callable[[Any], None]
+    *,
+    named: str,
+    root: Path,
+    out: str = "",
+    out_type: str = "f16",
+    beside: bool = False,
+    progress: Callable[[Any], None],
 ) -> Any:
     """`export_ollama` for what a person named."""
     from core.export.ollama import export_ollama
 
     chosen = subject(named, Workspace(root))
     folder = place(chosen, root, out, "ollama")
-    return export_ollama(chosen, folder, out_type=out_type, progress=progress)
+    return export_ollama(chosen, folder, out_type=out_type, beside=beside, progress=progress)
 
 
 def script_named(

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from core.chat.load import load_tokenizer
 from core.chat.stops import turn_end_id
 from core.chat.subject import Subject
-from core.errors import TunedeckError
+from core.errors import TunedeckError, UsageError
+from core.export.adapter import export_adapter
 from core.export.aside import made_aside
 from core.export.gguf import ExportedGguf, export_gguf
+from core.export.serving import lora_obstacle
 from core.export.turns import Turns, turns_of
+from core.models.architecture_of import read_config
 
 WEIGHTS = "model.gguf"
+ADAPTER = "adapter"
+# Families whose safetensors adapters `ollama create` converts.
+ADAPTER_FAMILIES = frozenset({"llama", "mistral", "gemma2"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +51,16 @@ def export_ollama(
     out: Path,
     *,
     out_type: str = "f16",
+    beside: bool = False,
     progress: Callable[[Any], None] = lambda value: None,
 ) -> ExportedOllama:
-    """Write the folder. The template's parts are proved to make the same prompts as the model's own template."""
+    """Write the folder. The template's parts are proved to make the same prompts as the model's own template.
+
+    An adapter is merged into the file, or with `beside` stands beside its base, for which Ollama applies it. Raises
+    UsageError for an adapter or a family that Ollama does not take so.
+    """
+    if beside:
+        _require_adapter_for_ollama(subject)
     tokenizer = load_tokenizer(subject)
     turns = turns_of(tokenizer)
     if subject.system and turns.system is None:
@@ -59,20 +72,41 @@ def export_ollama(
     stops = stop_texts(subject, tokenizer)
     with made_aside(out) as aside:
         aside.mkdir()
-        made = export_gguf(subject, aside / WEIGHTS, out_type=out_type, progress=progress)
-        text = modelfile(turns, stops, parameters(subject), subject.system)
+        whole = replace(subject, adapter=None) if beside else subject
+        made = export_gguf(whole, aside / WEIGHTS, out_type=out_type, progress=progress)
+        if beside:
+            export_adapter(subject, aside / ADAPTER)
+        text = modelfile(turns, stops, parameters(subject), subject.system, adapter=beside)
         (aside / "Modelfile").write_text(text, encoding="utf-8")
     name = "".join(c if c.isalnum() or c in "._-" else "-" for c in subject.label.lower()).strip("-.")
     return ExportedOllama(out, name, stops, made)
 
 
-def modelfile(turns: Turns, stops: tuple[str, ...], values: dict[str, Any], system: str) -> str:
+def modelfile(
+    turns: Turns, stops: tuple[str, ...], values: dict[str, Any], system: str, *, adapter: bool = False
+) -> str:
     """The Modelfile. Texts are quoted three times over, as Ollama reads them."""
-    lines = [f"FROM ./{WEIGHTS}", f'TEMPLATE """{go_template(turns)}"""']
+    lines = [f"FROM ./{WEIGHTS}"]
+    lines += [f"ADAPTER ./{ADAPTER}"] if adapter else []
+    lines += [f'TEMPLATE """{go_template(turns)}"""']
     lines += [f'PARAMETER stop "{stop}"' for stop in stops]
     lines += [f"PARAMETER {name} {value}" for name, value in values.items()]
     lines += [f'SYSTEM """{system}"""'] if system else []
     return "\n".join(lines) + "\n"
+
+
+def _require_adapter_for_ollama(subject: Subject) -> None:
+    """Raise UsageError unless Ollama can apply the adapter by itself: plain LoRA of a family it converts."""
+    if subject.adapter is None:
+        raise UsageError("there is no adapter here", where=subject.label, fix="leave --adapter out")
+    family = read_config(subject.model_folder).get("model_type", "")
+    obstacle = lora_obstacle(subject.adapter)
+    if not obstacle and family not in ADAPTER_FAMILIES:
+        obstacle = (
+            f"Ollama takes adapters of {', '.join(sorted(ADAPTER_FAMILIES))} models, and this is {family}"
+        )
+    if obstacle:
+        raise UsageError(obstacle, where=subject.label, fix="leave --adapter out: the adapter is merged then")
 
 
 def go_template(turns: Turns) -> str:

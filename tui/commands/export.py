@@ -184,10 +184,13 @@ def ollama(
     named: Named,
     out: Out = "",
     out_type: OutType = "f16",
+    beside: Annotated[
+        bool, typer.Option("--adapter", help="Base and adapter apart, not merged; Ollama applies it.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """A folder for `ollama create`: GGUF file and Modelfile with template, stops and parameters."""
-    done = _job(ctx, "ollama_named", named=named, out=out, out_type=out_type)
+    done = _job(ctx, "ollama_named", named=named, out=out, out_type=out_type, beside=beside)
     if as_json:
         print_json(done.to_json())
         return

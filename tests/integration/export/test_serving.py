@@ -10,7 +10,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from core.chat.subject import Subject
-from core.errors import TunedeckError
+from core.errors import TunedeckError, UsageError
 from core.export.ollama import export_ollama, go_template
 from core.export.serving import lora_obstacle, serving
 from core.export.turns import Turns, turns_of
@@ -121,3 +121,30 @@ def test_an_adapter_with_other_weights_is_seen(tiny_adapter: Path, tmp_path: Pat
     save_file(weights, tmp_path / "adapter" / "adapter_model.safetensors")
     assert json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())["modules_to_save"] is None
     assert "weights beside LoRA" in lora_obstacle(tmp_path / "adapter")
+
+
+def test_ollama_with_the_adapter_beside_its_base(
+    tiny_model: Path, tiny_adapter: Path, tmp_path: Path
+) -> None:
+    subject = Subject("run", tiny_model, adapter=tiny_adapter, template_folder=tiny_adapter, dtype="float32")
+    done = export_ollama(subject, tmp_path / "out", out_type="f32", beside=True)
+    lines = (done.folder / "Modelfile").read_text().splitlines()
+    assert lines[:2] == ["FROM ./model.gguf", "ADAPTER ./adapter"]
+    copied = done.folder / "adapter" / "adapter_model.safetensors"
+    assert copied.read_bytes() == (tiny_adapter / "adapter_model.safetensors").read_bytes()
+    # The file is the base, not the merged model.
+    from gguf import GGUFReader
+    from safetensors.torch import load_file
+
+    key = "model.layers.0.mlp.down_proj.weight"
+    tensor = next(
+        t for t in GGUFReader(done.folder / "model.gguf").tensors if t.name == "blk.0.ffn_down.weight"
+    )
+    assert (tensor.data == load_file(tiny_model / "model.safetensors")[key].numpy()).all()
+
+    dora = make_adapter(tiny_model, tmp_path / "dora", seed=3, use_dora=True)
+    with pytest.raises(UsageError, match="servers do not take DoRA(.|\n)*leave --adapter out"):
+        export_ollama(Subject("d", tiny_model, adapter=dora), tmp_path / "x", beside=True)
+    with pytest.raises(UsageError, match="there is no adapter here"):
+        export_ollama(Subject("d", tiny_model), tmp_path / "x", beside=True)
+    assert not (tmp_path / "x").exists()
