@@ -47,6 +47,7 @@ EXPECTED = {
     "tool call and tool result": "tool-call-dropped",
     "null tool argument": "null-argument",
     "content is null": "empty-answer",
+    "content is a number": "wrong-type",
     "thinking that the template drops": "thinking-dropped",
     "answer with train = false": "flags-unused",
     "duplicate": "duplicate-row",
@@ -59,7 +60,7 @@ EXPECTED = {
     "mixed formats: text": "mixed-formats",
     "unknown columns": "unknown-columns",
 }
-READ_AS_THEY_ARE = {"content is a number", "typed content parts"}  # both become text, and say so under "how"
+READ_AS_THEY_ARE = {"typed content parts"}  # they become text
 
 
 @pytest.fixture(scope="module")

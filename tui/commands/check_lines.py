@@ -42,7 +42,7 @@ def figure_lines(report: CheckReport, recipe: Recipe) -> list[str]:
     cut = cut_at(report.lengths, limit, seed=recipe.training.seed)
     sequences = report.sequences(recipe.data.packing, cut)
     roles = sorted(figures.by_role.items(), key=lambda item: -item[1])
-    packs = "rows" if recipe.data.packing == "none" else "packs"
+    drawn = plural(sequences, "row" if recipe.data.packing == "none" else "pack")
     lines = [
         "tokens by role: " + ", ".join(f"{visible(name)} {count:,} ({count / figures.tokens:.0%})" for name, count in roles),
         "tokens per row: " + _quantiles(figures.quantiles),
@@ -55,7 +55,7 @@ def figure_lines(report: CheckReport, recipe: Recipe) -> list[str]:
         f"{cut.trained_lost:,} of them trained; {plural(cut.rows_without_label, 'row')} left without a label",
         "padding by micro-batch: " + ", ".join(f"{size}: {share:.0%}" for size, share in cut.padding_waste.items()),
         "packs, filled: " + ", ".join(f"{name} {plural(cut.packs[name], 'pack')}, {share:.0%}" for name, share in cut.packing_fill.items()),
-        f"steps: {recipe.steps(sequences):,}, {recipe.steps_per_epoch(sequences):,} per epoch of {sequences:,} {packs}",
+        f"steps: {recipe.steps(sequences):,}, {recipe.steps_per_epoch(sequences):,} per epoch of {drawn}",
     ]  # fmt: skip
     return lines if roles else lines[1:]
 
