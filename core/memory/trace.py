@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from core.errors import TunedeckError
-from core.memory.optimizer import optimizer_named
 from core.memory.setting import Setting
 from core.memory.stand_ins import Quantised, patched
 from core.memory.tracker import StorageTracker
@@ -66,6 +65,16 @@ class Trace:
 
 
 @dataclass(frozen=True)
+class Untraced:
+    """Bytes by formula of an optimizer whose code cannot run on fake tensors."""
+
+    optimizer: str
+    state_bytes: int
+    step_bytes: int
+    formula: str
+
+
+@dataclass(frozen=True)
 class Subject:
     """What is traced. `adapt` turns the base model (on the meta device) into the model that trains."""
 
@@ -75,7 +84,7 @@ class Subject:
     autocast: torch.dtype | None
     adapt: Callable[[Any], Any]
     attention: str
-    extra: dict[str, Any] = field(default_factory=dict)
+    untraced: Untraced | None = None
 
 
 def trace(subject: Subject, progress: Callable[[Any], Any] | None = None) -> Trace:
@@ -90,7 +99,27 @@ def trace(subject: Subject, progress: Callable[[Any], Any] | None = None) -> Tra
                 progress(f"{depth} of {layers} layers")
             found.append(_at_depth(subject, depth))
     phases, static = found[0] if len(found) == 1 else _extended(found[0], found[1], depths, layers)
-    return Trace(phases, static, time.perf_counter() - start, depths, _corrections(subject.setting))
+    corrections = _corrections(subject.setting)
+    if subject.untraced is not None:
+        phases, static = _with_formula(phases, static, subject.untraced)
+        corrections += (f"{subject.untraced.optimizer} by formula: {subject.untraced.formula}",)
+    return Trace(phases, static, time.perf_counter() - start, depths, corrections)
+
+
+def _with_formula(
+    phases: dict[str, TracedPhase], static: int, untraced: Untraced
+) -> tuple[dict[str, TracedPhase], int]:
+    """The phases with the optimizer's states in all of them, and its temporaries in its step."""
+    found = {}
+    for name, phase in phases.items():
+        added = {"optimizer": untraced.state_bytes}
+        if name == "step":
+            added["optimizer temporaries"] = untraced.step_bytes
+        categories = dict(phase.categories)
+        for category, value in added.items():
+            categories[category] = categories.get(category, 0) + value
+        found[name] = TracedPhase(sum(categories.values()), categories, phase.module)
+    return found, static + untraced.state_bytes
 
 
 def count_real(
@@ -245,10 +274,13 @@ def _forward_backward(
 
 def _loss(model: Any, setting: Setting, autocast: torch.dtype | None, ids: torch.Tensor) -> Any:
     with torch.autocast("cpu", dtype=autocast or torch.bfloat16, enabled=autocast is not None):
+        mask = torch.ones_like(ids) if setting.attention == "sdpa with mask" else None
         if setting.loss.kind == "fused head":
-            outputs = model(input_ids=ids, labels=ids, use_cache=False, fused_lm_head=True)
+            outputs = model(
+                input_ids=ids, labels=ids, use_cache=False, attention_mask=mask, fused_lm_head=True
+            )
             return -outputs.log_probs.sum() / max(ids.numel(), 1)
-        return model(input_ids=ids, labels=ids, use_cache=False).loss
+        return model(input_ids=ids, labels=ids, use_cache=False, attention_mask=mask).loss
 
 
 def _follow(model: Any, tracker: StorageTracker) -> None:
@@ -279,14 +311,18 @@ def _follow(model: Any, tracker: StorageTracker) -> None:
 
 
 def _optimizer(setting: Setting, trained: list[Any]) -> torch.optim.Optimizer | None:
-    """torch's own optimizer where it can run on fake tensors; its formula stands for the others."""
+    """torch's own optimizer where it can run on fake tensors; `Subject.untraced` stands for the others."""
     name = setting.optimizer
     if name.startswith("adamw_torch"):
         return torch.optim.AdamW(trained, foreach=name == "adamw_torch", fused=name == "adamw_torch_fused")
     if name == "sgd":
         return torch.optim.SGD(trained, lr=0.1)
-    optimizer_named(name)
     return None
+
+
+def runs_on_fake_tensors(optimizer: str) -> bool:
+    """Whether the dry run runs this optimizer's own code."""
+    return optimizer.startswith("adamw_torch") or optimizer == "sgd"
 
 
 def _phases(tracker: StorageTracker) -> dict[str, TracedPhase]:
@@ -321,7 +357,10 @@ def _extended(
 
 def _corrections(setting: Setting) -> tuple[str, ...]:
     """What stands in for a GPU in this dry run, in words."""
-    found = ["a batch of equal rows: no attention mask"]
+    padded = setting.attention == "sdpa with mask"
+    found = [
+        "a padded batch: with its attention mask" if padded else "a batch of equal rows: no attention mask"
+    ]
     if setting.device == "cuda":
         found += ["loss tiles as Triton runs them", "SDPA as the flash kernel runs it"]
         if setting.dropout:

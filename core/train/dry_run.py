@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from core.memory.setting import Lengths, resolve
+from core.memory.optimizer import optimizer_named, state_figure, step_figure
+from core.memory.setting import Lengths, Setting, resolve
 from core.memory.stack import installed_stack
 from core.models.architecture import Architecture
 from core.models.architecture_of import read_architecture, read_config, with_vocabulary
 from core.recipe import Recipe
+
+if TYPE_CHECKING:
+    from core.memory.trace import Untraced
 
 
 def dry_run(
@@ -50,8 +54,21 @@ def dry_run(
         autocast=autocast if setting.autocast else None,
         adapt=lambda model: adapted_model(model, recipe, architecture),
         attention="eager" if setting.attention == "eager" else "sdpa",
+        untraced=_untraced(setting, architecture),
     )
     return trace(subject, progress).to_json()
+
+
+def _untraced(setting: Setting, architecture: Architecture) -> Untraced | None:
+    """What the optimizer holds by formula, where its own code cannot be traced. Paged states lie outside."""
+    from core.memory.trace import Untraced, runs_on_fake_tensors
+
+    if runs_on_fake_tensors(setting.optimizer):
+        return None
+    states, step = state_figure(setting, architecture), step_figure(setting)
+    paged = optimizer_named(setting.optimizer).paged
+    words = f"{states.formula}, paged: outside the allocator" if paged else states.formula
+    return Untraced(setting.optimizer, 0 if paged else states.bytes, step.bytes, words)
 
 
 def adapted_model(model: Any, recipe: Recipe, architecture: Architecture) -> Any:

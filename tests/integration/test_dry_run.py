@@ -124,6 +124,29 @@ def test_modules_saved_whole_are_traced_and_planned_alike(tmp_path: Path) -> Non
     assert abs(row.peak_error) < 0.01
 
 
+def test_a_padded_batch_is_traced_with_its_mask(tmp_path: Path) -> None:
+    padded = compare(tmp_path, "qwen3", "full bf16", "padded", False)
+    without = compare(tmp_path, "qwen3", "full bf16", "sdpa", False)
+    assert abs(padded.peak_error) < 0.005
+    expanded = 2 * (16 - 8) * 128 * 2 + 2 * 1024  # keys and values of all heads, the mask as a bias
+    assert padded.traced_gib - without.traced_gib == pytest.approx(28 * 2048 * expanded / 2**30, rel=0.05)
+
+
+def test_an_optimizer_that_cannot_be_traced_is_named_and_counted_by_its_formula(tmp_path: Path) -> None:
+    from core.train.dry_run import dry_run
+
+    (tmp_path / "config.json").write_text(json.dumps(SMALL))
+    trained = ("tuner.method=full", "model.dtype=bfloat16")
+    eight_bit = dry_run(recipe(*trained, "training.optimizer=adamw_bnb_8bit"), tmp_path, EQUAL)
+    paged = dry_run(recipe(*trained, "training.optimizer=paged_adamw_8bit"), tmp_path, EQUAL)
+    parameters = read_architecture(SMALL).parameters
+    states = round(parameters.total * 2.03125 + parameters.embedding * 5.96875)
+    assert eight_bit["phases"]["step"]["optimizer"] == states
+    assert eight_bit["static_bytes"] - paged["static_bytes"] == states
+    assert eight_bit["corrections"][-1].startswith("adamw_bnb_8bit by formula: ")
+    assert paged["corrections"][-1].endswith("paged: outside the allocator")
+
+
 @pytest.mark.parametrize(("method", "attention"), [("dora", "sdpa"), ("qlora nf4", "eager")])
 def test_formulas_follow_the_dry_run_of_an_opt_model(tmp_path: Path, method: str, attention: str) -> None:
     row = compare(tmp_path, "opt", method, attention, True)
