@@ -76,8 +76,7 @@ METHODS: dict[str, list[str]] = {
     "lora fp32 base": ["model.dtype=float32"],
     "dora": ["tuner.method=dora"],
 }
-LENGTHS = (512, 2048, 8192)
-ATTENTION = ("sdpa", "eager")
+ORDER = ((2048, "sdpa"), (512, "sdpa"), (8192, "sdpa"), (2048, "eager"), (512, "eager"))
 STEPS, MICRO_BATCH = 3, 2
 POLL_SECONDS, CELL_SECONDS = 0.5, 400
 
@@ -144,7 +143,7 @@ def measure(workspace: Workspace, recipe: Recipe, rows: Path) -> dict[str, Any]:
 
 
 def why_skipped(recipe: Recipe, model: Path, length: int) -> str:
-    """Why a cell is not run; empty if it is. Eager attention on long rows and what has no room are left out."""
+    """Why a cell is not run; empty if it is: what the plan says does not fit is left out."""
     room = room_for(recipe, read_devices(processes=False))
     try:
         made = plan(recipe, read_model(model), Lengths(100, length, float(length)), room=room)
@@ -160,42 +159,41 @@ def why_skipped(recipe: Recipe, model: Path, length: int) -> str:
 def run_matrix(
     results: dict[str, Any], out: Path, architectures: dict[str, Any], device: str, minutes: float
 ) -> None:
-    """Every cell that has no result yet, until the time is up. Results are written after each."""
+    """Every cell that has no result yet, until the time is up. Results are written after each.
+
+    One length and kind of attention goes through all architectures and methods before the next begins, so that
+    a short session sees every model. Models are made when first needed and kept until the end.
+    """
     deadline = time.monotonic() + 60 * minutes
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
-        for name, config in architectures.items():
-            model, cells = root / name, itertools.product(METHODS, LENGTHS, ATTENTION)
-            open_cells = [
-                cell for cell in cells if f"{name}/{'/'.join(map(str, cell))}" not in results["cells"]
-            ]
-            if not open_cells or time.monotonic() > deadline:
+        for (length, attention), name, method in itertools.product(ORDER, architectures, METHODS):
+            key = f"{name}/{method}/{length}/{attention}"
+            if key in results["cells"]:
                 continue
-            print(f"making {name} with random weights", file=sys.stderr)
-            make_model(model, config, device)
-            for method, length, attention in open_cells:
-                if time.monotonic() > deadline:
-                    print("the time is up; the same command goes on from here", file=sys.stderr)
-                    break
-                key = f"{name}/{method}/{length}/{attention}"
-                recipe = recipe_of(model, method, length, attention, device)
-                reason = why_skipped(recipe, model, length)
-                rows = root / f"rows-{length}"
-                if not reason and not rows.exists():
-                    make_rows(rows, length, STEPS * MICRO_BATCH * 2)
-                try:
-                    found = (
-                        {"outcome": "skipped", "what": reason}
-                        if reason
-                        else measure(Workspace(root), recipe, rows)
-                    )
-                except TunedeckError as error:
-                    found = {"outcome": "not started", "what": str(error)}
-                results["cells"][key] = found
-                write_json_atomically(out, results)
-                print(f"{key}: {found['outcome']} {found.get('what', '')}{_error(found)}", file=sys.stderr)
-                shutil.rmtree(root / "runs", ignore_errors=True)
-            shutil.rmtree(model, ignore_errors=True)
+            if time.monotonic() > deadline:
+                print("the time is up; the same command goes on from here", file=sys.stderr)
+                break
+            model, rows = root / name, root / f"rows-{length}"
+            if not model.exists():
+                print(f"making {name} with random weights", file=sys.stderr)
+                make_model(model, architectures[name], device)
+            recipe = recipe_of(model, method, length, attention, device)
+            reason = why_skipped(recipe, model, length)
+            if not reason and not rows.exists():
+                make_rows(rows, length, STEPS * MICRO_BATCH * 2)
+            try:
+                found = (
+                    {"outcome": "skipped", "what": reason}
+                    if reason
+                    else measure(Workspace(root), recipe, rows)
+                )
+            except TunedeckError as error:
+                found = {"outcome": "not started", "what": str(error)}
+            results["cells"][key] = found
+            write_json_atomically(out, results)
+            print(f"{key}: {found['outcome']} {found.get('what', '')}{_error(found)}", file=sys.stderr)
+            shutil.rmtree(root / "runs", ignore_errors=True)
 
 
 def _error(found: dict[str, Any]) -> str:
