@@ -10,6 +10,7 @@ import pytest
 from core.chat.held_prompts import HeldPrompt
 from core.chat.messages import Failure, Proof, Started
 from core.chat.sampling import Sampling
+from core.chat.subject import Subject
 from core.runs.state import RunState
 from core.workspace import state_folder
 from tests.tui.chats import GREEDY, INSIDE, LOADED, NEED, Silent, say, voices
@@ -225,6 +226,20 @@ async def test_what_does_not_fit_is_not_loaded(open_chat, monkeypatch: pytest.Mo
         assert not started, "only a question tries it again"
         await pilot.press(*"Hi", "enter")
         await until(pilot, lambda: started)
+
+
+async def test_a_model_that_is_chosen_again_goes_on_where_it_was(open_chat) -> None:
+    app, arrive = open_chat("streaming")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await arrive(pilot)
+        panel, first = app.panel, app.panel.talk
+        panel._choose(lambda: Subject("another", Path("model")))
+        await until(pilot, lambda: panel.talk is not first and panel.need is not None)
+        assert panel.talk.branch == ()
+        panel._choose(lambda: Subject(panel.deck.recipe.model.source, Path("model")))
+        await until(pilot, lambda: panel.talk is first and panel.need is not None)
+        assert first.branch[0].answers == {"base": "The cat sees the dog."}
+        assert first.at(1, "tuned").failure == "another model was chosen; r asks again"
 
 
 async def test_one_voice_has_neither_tabs_nor_a_second_name(open_chat) -> None:
