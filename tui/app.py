@@ -5,10 +5,8 @@ It holds nothing that a run needs: closing it in the middle leaves every run goi
 
 from __future__ import annotations
 
-import asyncio
 import importlib
 import os
-import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +29,7 @@ from core.errors import TunedeckError
 from tui.ahead import keep_tokenizer
 from tui.attention import Attention
 from tui.deck import Deck
+from tui.leaving import TERMINAL_CHECK_SECONDS, leave_if_terminal_gone, leave_on_signals
 from tui.messages import GoTo, Pulsed, RecipeChanged, RecipeEdited, RunEnded
 from tui.panel import Panel
 from tui.themes import DARK, read_themes
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from tui.pulse import Pulse
 
 SMALLEST = (80, 24)
-TERMINAL_CHECK_SECONDS = 5.0
 JOB_POLL_SECONDS = 0.02
 
 
@@ -359,17 +357,6 @@ class DeckApp(App[None]):
     # Leaving
 
     def _leave_on_signals(self) -> None:
-        """Leave the terminal as it was found when the link or the machine goes away.
-
-        A terminal that vanishes without a signal would otherwise be read for ever at full speed.
-        """
-        if self.is_headless or self.is_web:
-            return
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGHUP, signal.SIGTERM):
-            loop.add_signal_handler(number, partial(self.exit, return_code=128 + number))
-        self.set_interval(TERMINAL_CHECK_SECONDS, self._leave_if_terminal_gone)
-
-    def _leave_if_terminal_gone(self) -> None:
-        if not os.isatty(0):
-            self.exit(return_code=128 + signal.SIGHUP)
+        if not (self.is_headless or self.is_web):
+            leave_on_signals(self)
+            self.set_interval(TERMINAL_CHECK_SECONDS, partial(leave_if_terminal_gone, self))
