@@ -31,7 +31,12 @@ def _head_figures(setting: Setting, architecture: Architecture) -> list[Figure]:
             trains = 2 * copy if setting.adapted.head_trains else 0
             return [
                 figure("loss", tile, f"{CHUNK} tokens x {vocabulary:,} x (2 + 4 + 4) B", setting.loss.why),
-                figure("loss", copy + trains, f"fp32 copy of the head {vocabulary:,} x {h:,} x 4 B"),
+                figure(
+                    "loss",
+                    copy + trains,
+                    f"fp32 copy of the head {vocabulary:,} x {h:,} x 4 B",
+                    setting.loss.why,
+                ),
             ]
         case "liger":
             return _liger(setting, architecture)

@@ -142,7 +142,12 @@ def _end_of_backward(
     else:
         last = [gradients]
         first = [
-            Figure("gradients", gradients.bytes - table, f"{gradients.formula} less embedding {text}", "")
+            Figure(
+                "gradients",
+                gradients.bytes - table,
+                f"{gradients.formula} less embedding {text}",
+                "torch: the embedding's gradient comes last",
+            )
         ]
     first += [*last_checkpoint(setting, architecture), *working]
     return max(first, last, key=total)

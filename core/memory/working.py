@@ -64,7 +64,7 @@ def last_checkpoint(setting: Setting, architecture: Architecture) -> list[Figure
             "checkpoints",
             setting.tokens * per_token,
             f"{setting.tokens:,} tokens x {left} layer{'s' if left > 1 else ''} x h x {setting.residual} B",
-            "",
+            "residual stream at each layer's entry; torch keeps those of frozen layers too",
         )
     ]
 

@@ -148,6 +148,31 @@ def test_deepspeed_keeps_an_fp32_copy_and_shares_the_states() -> None:
     assert weights.bytes == 8_030_261_248 * 2
 
 
+@pytest.mark.parametrize("strategy", ["single", "ddp", "fsdp", "zero1", "zero3"])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        "tuner.method=full", "tuner.method=dora", "tuner.method=freeze", "tuner.method=prompt", "model.dtype=float32",
+        "model.quantization=nf4", "tuner.modules_to_save=['lm_head']", "training.optimizer=adafactor",
+    ],
+)  # fmt: skip
+def test_every_figure_has_a_formula_and_a_source(method: str, attention: str, strategy: str) -> None:
+    ranks = 1 if strategy == "single" else 4
+    changes = [
+        method,
+        f"model.attention={attention}",
+        f"launch.strategy={strategy}",
+        f"launch.processes={ranks}",
+    ]
+    for trl in ("1.16.0", "1.12.0"):
+        one = recipe(*changes, "training.sample_prompts=['x']", "training.sample_steps=5")
+        made = plan(one, architecture(LLAMA_3_8B), stack=Stack(trl=trl), room=CARD)
+        figures = [item for phase in made.phases for item in phase.figures if item.bytes]
+        assert [item for item in (*figures, *made.outside) if not item.formula or not item.source] == []
+        assert min(item.bytes for item in figures) > 0
+
+
 def test_hopper_holds_a_larger_cublas_workspace() -> None:
     def workspace(name: str) -> int:
         made = plan(
