@@ -139,3 +139,30 @@ async def test_template_length_and_source_are_changed_from_the_panel(app, tmp_pa
         await pilot.press(*"two", "enter")
         await until(pilot, lambda: app.panel.rows.row and "two.jsonl" in app.panel.rows.row.where)
         assert app.deck.recipe.data.source == "two.jsonl" and app.query_one(NumberedRows).total == 2
+
+
+async def test_streamed_rows_are_not_downloaded_unasked(app, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Hub data set that is not here: its first rows are listed, the check (a download) waits for its key."""
+    from dataclasses import replace
+
+    from core.data import glance
+
+    whole = glance.glances
+    checks: list[Any] = []
+
+    def looked(*arguments: Any, **named: Any) -> Any:
+        return replace(whole(*arguments, **named), whole=False)
+
+    def checked(**named: Any) -> Any:
+        checks.append(named)
+        return glance.check(named["recipe"], glance._folder(named["recipe"], named["workspace"]))
+
+    monkeypatch.setattr(glance, "glances", looked)
+    monkeypatch.setattr(glance, "check_set", checked)
+    async with app.run_test(size=(120, 24)) as pilot:
+        await until(pilot, lambda: app.panel and app.panel.rows.row and "streamed" in app.panel.checking)
+        assert app.panel.checking == "the first 49 rows, streamed; ctrl+r downloads and checks the set"
+        assert not checks
+        await pilot.press("ctrl+r")
+        await until(pilot, lambda: app.panel.rows.report)
+        assert len(checks) == 1
