@@ -7,7 +7,8 @@
 Bars: tokens per second >= 0.97x, first token <= 1.1x of bare generate. The two run one after the other in every round, in turns
 first, and each round gives its own ratio; the median of the ratios is what counts, so that a machine that does other work
 slows both sides of a ratio alike. The chat sends every piece through a real pipe that another process reads, as the app
-does. The ratio of CPU time stands beside that of the clock: it tells what the chat costs even on a busy machine.
+does. The same ratio of CPU time stands beside that of the clock and is read in the same way: it tells what the chat costs even on
+a busy machine.
 """
 
 from __future__ import annotations

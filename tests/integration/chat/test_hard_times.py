@@ -31,7 +31,10 @@ def long_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder
 
 
-def test_memory_that_runs_out_in_mid_answer_is_one_clear_error(long_model: Path) -> None:
+def test_memory_that_runs_out_in_mid_answer_is_one_clear_error(
+    long_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # threads made late would take address space of their own
     with ChatWorker(Subject("long", long_model, dtype="float32")) as worker:
         first = worker.wait(worker.ask(QUESTION, sampling=SHORT))
         assert worker.pid is not None
