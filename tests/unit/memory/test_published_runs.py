@@ -7,6 +7,7 @@ import json
 import pytest
 
 from benchmarks.memory_oracles import UNMODELLED, Row, bars, rows_of
+from benchmarks.rules_of_thumb import rows_of as book_rows
 from tests.conftest import SHARED
 
 
@@ -47,3 +48,19 @@ def test_phase_that_decides_the_published_peaks(rows: list[Row]) -> None:
     assert phases["fms/main/mistral-7b/full/hf/1gpu/bs4"] == "step"  # foreach AdamW: 10 bytes per parameter
     assert phases["fms/main/mistral-7b/qlora/hf/1gpu/bs4"] == "loss"  # full logits
     assert phases["fms/liger/mistral-7b/full/flce/1gpu/bs16"] == "block"  # fused loss, large batch
+
+
+def test_figures_of_textbooks_stand_beside_the_plans() -> None:
+    path = SHARED / "facts" / "oracles.json"
+    if not path.is_file():
+        pytest.skip("the published figures (shared/facts) are not beside the project")
+    found = {row.entry: row for row in book_rows(json.loads(path.read_text(encoding="utf-8")))}
+    for name, row in found.items():
+        if name.startswith("fp."):
+            assert row.ours_gb == pytest.approx(row.book_gb, rel=1e-9), name
+        if name.startswith("mem.qlora_sizes"):
+            size = float(name.removesuffix("B").rpartition(" ")[2])
+            assert size / 2 < row.ours_gb <= row.book_gb, name
+        if name.startswith("mem.peak"):
+            assert row.ours_gb == pytest.approx(row.book_gb, rel=0.2), name
+    assert len(found) >= 27 and all(row.reason for name, row in found.items() if not name.startswith("fp."))
