@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from core.errors import MissingError
-from core.memory.devices import Device, room_for, rooms_for
+from core.memory.devices import Device, read_devices, room_for, rooms_for
 from core.memory.nvml import Reading, visible
 from core.memory.plan import on_each, plan
 from core.memory.smi import parse_smi
@@ -242,3 +242,19 @@ def test_every_device_of_a_run_has_its_own_room_and_verdict() -> None:
     assert (placed[0].margin_bytes or 0) - (placed[2].margin_bytes or 0) == pytest.approx(
         0.93 * 20 * gib, abs=2
     )
+
+
+@pytest.mark.parametrize(("kind", "name"), [("amd", "AMD GPU (ROCm)"), ("apple", "Apple GPU")])
+def test_gpus_of_other_makers_are_named_and_said_to_have_no_readings(
+    kind: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exists = Path.exists
+    monkeypatch.setattr(
+        Path, "exists", lambda path: kind == "amd" if str(path) == "/dev/kfd" else exists(path)
+    )
+    if kind == "apple":
+        monkeypatch.setattr("platform.system", lambda: "Darwin")
+        monkeypatch.setattr("platform.machine", lambda: "arm64")
+    found = [one for one in read_devices() if one.kind == kind]
+    assert [one.name for one in found] == [name]
+    assert found[0].total_bytes is None and "NVIDIA GPUs only" in found[0].notes[0]
