@@ -23,8 +23,8 @@ class Disagreement(Exception):
 class GigatokenEncoder:
     """Same ids and places as `TokenizersEncoder`.
 
-    The sample of `doubt` is checked first. One text of every batch, the one furthest from plain ASCII, is checked against `tokenizers`; a
-    difference raises Disagreement.
+    The texts of `doubt` are compared with `tokenizers` first, and one text of every batch, the one furthest
+    from plain ASCII; a difference raises Disagreement.
     """
 
     name = "gigatoken"

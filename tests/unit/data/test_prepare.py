@@ -15,6 +15,7 @@ from core.data.tokenizer import load_tokenizer
 from core.data.view import show_row
 from core.errors import TunedeckError, UsageError
 from core.recipe import Recipe, parse_recipe, recipe_text, with_changes
+from core.workshop import Progress, Workshop
 from core.workspace import EMBEDDED_MODEL
 
 CHATS = [
@@ -174,3 +175,20 @@ def test_a_row_whose_answers_cannot_be_found_is_not_trained(tmp_path: Path) -> N
     assert set(row.labels) == {-100}
     with pytest.raises(TunedeckError, match=r"none of the 1 rows can be trained.*not-aligned, first: row 0"):
         prepare(recipe, EMBEDDED_MODEL, tmp_path / "out", cache=False)
+
+
+def test_a_cancelled_preparation_leaves_no_half_written_set(tmp_path: Path) -> None:
+    chat = {"messages": [{"role": "user", "content": "Say it."}, {"role": "assistant", "content": "It."}]}
+    (tmp_path / "rows.jsonl").write_text((json.dumps(chat) + "\n") * 100_000)
+    recipe = parse_recipe(f'[data]\nsource = "{tmp_path}/rows.jsonl"\neval_fraction = 0.0')
+    out, workshop = tmp_path / "out", Workshop()
+    workshop.submit(
+        "core.data.prepare:prepare", recipe=recipe, model_folder=EMBEDDED_MODEL, out=out, cache=False
+    )
+    while not any(isinstance(message, Progress) for message in workshop.poll(0.5)):
+        pass
+    workshop.cancel()
+    assert not (out / "train").exists() and not (out / "report.json").exists()
+    (tmp_path / "rows.jsonl").write_text(json.dumps(chat) + "\n")
+    assert prepare(recipe, EMBEDDED_MODEL, out, cache=False).examples == 1
+    assert sorted(path.name for path in out.iterdir()) == ["report.json", "train"]
