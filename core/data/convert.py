@@ -30,6 +30,8 @@ from core.data.formats.values import Unreadable, kind_of, parsed_json, text_of
 from core.data.types import Conversation, Message, Row, RowProblem
 from core.recipe import DataSection, Format
 
+# Templates are rendered and spans found turn by turn, at some 5 kB of memory each.
+MOST_TURNS = 50_000
 _TURN_COLUMNS = ("messages", "conversations", "conversation", "dialogue", "dialog", "chat", "turns", "data")
 _QUESTIONS = ("prompt", "instruction", "question", "query", "problem", "input")
 _PLAIN_CHAT = "OpenAI messages role/content"
@@ -49,11 +51,19 @@ def to_conversation(row: Row, data: DataSection) -> Conversation | RowProblem:
         return RowProblem(row.number, "unreadable-row", where, "mend or remove the row; the others are used")
     try:
         raw = _mapped(row.raw, data.columns) if data.columns else row.raw
-        return _converted(row.number, raw, data)
+        return _of_bearable_length(_converted(row.number, raw, data))
     except Unreadable as error:
         return RowProblem(row.number, error.code, error.cause, error.fix)
     except RecursionError:
         return RowProblem(row.number, "unreadable-row", "nested too deeply to be read", "flatten the row")
+
+
+def _of_bearable_length(conversation: Conversation) -> Conversation:
+    turns = len(conversation.messages)
+    if turns > MOST_TURNS:
+        what = f"{turns:,} turns in one row, more than {MOST_TURNS:,}"
+        raise Unreadable("too-many-turns", what, "write it as several conversations")
+    return conversation
 
 
 def format_of(raw: Any) -> Format | None:

@@ -135,6 +135,7 @@ CASES = [
     row("unknown-columns", {"ask": "a", "reply": "b"}),
     row("unknown-message-keys", {"messages": [{"who": "me", "says": "Hi"}]}),
     row("no-messages", {"messages": []}),
+    row("too-many-turns", {"messages": [{"role": "user", "content": "a"}] * 50_001}),
     row("wrong-type", {"messages": "text"}, {"messages": {"role": "user"}}),
     row("wrong-length", {"input_ids": [5, 6], "labels": [5]}, good=({"input_ids": [5, 6], "labels": [5, 6]},)),
     row("missing-value", '{"question": "Hi", "answer": NaN}', good=({"question": "Hi", "answer": 7},)),
