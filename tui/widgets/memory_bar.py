@@ -70,8 +70,10 @@ def in_lines(plan: Plan, rooms: tuple[Placed, ...], cells: int, height: int) -> 
 def _in_two(plan: Plan, placed: Placed, cells: int) -> list[list[Piece]]:
     room, needed = placed.room, plan.peak_allocated_bytes + placed.outside_bytes
     mark, style = MARKS[placed.verdict]
-    name = f"{_label(plan, placed)} {room.name}".strip()
-    words = f" {name}: {gib(room.others)} others + {gib(needed)} plan of {gib(room.total)}"
+    label = _label(plan, placed) or room.name
+    words = f" {label}: {gib(room.others)} others + {gib(needed)} of {gib(room.total)}"
+    if room.name and label != room.name:
+        words += f", {room.name}"
     verdict = f" {mark} {placed.verdict}"
     head = [(fit(words, max(cells - len(verdict), 10)), ""), (verdict, style)]
     return [head, [(" ", ""), *stacked(plan, placed, cells - 1)]]
