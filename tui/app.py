@@ -20,7 +20,7 @@ from textual.containers import Container, Vertical
 from textual.events import AppBlur, AppFocus, Event, InputEvent, Resize
 from textual.keys import key_to_character
 from textual.message import Message
-from textual.notifications import SeverityLevel
+from textual.notifications import Notify, SeverityLevel
 from textual.screen import Screen
 from textual.widgets import Static
 
@@ -287,6 +287,14 @@ class DeckApp(App[None]):
         super().notify(
             visible(message, lines=True), title=title, severity=severity, timeout=timeout, markup=False
         )
+
+    def on_notify(self, event: Notify) -> None:
+        """A warning that is still on screen is not shown a second time."""
+        new = event.notification
+        if new.severity == "warning" and any(
+            (shown.message, shown.severity) == (new.message, new.severity) for shown in self._notifications
+        ):
+            event.prevent_default()
 
     # What is always on screen
 

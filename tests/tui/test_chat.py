@@ -216,6 +216,18 @@ async def test_tabs_at_80_and_columns_at_120(open_chat) -> None:
         assert not app.query_one("#tabs").display
 
 
+async def test_the_heading_is_that_of_the_focused_column_at_once(open_chat) -> None:
+    app, arrive = open_chat("side-by-side")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await arrive(pilot)
+        first, second = app.query(Transcript)
+        for focused, other in ((first, second), (second, first)):
+            focused.focus()
+            await pilot.pause()
+            assert focused._drawn[0].pieces[0][1] == "current"
+            assert other._drawn[0].pieces[0][1] == "heading"
+
+
 async def test_what_does_not_fit_is_not_loaded(open_chat, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[bool] = []
     monkeypatch.setattr(Silent, "start", lambda self: started.append(True))

@@ -84,6 +84,14 @@ async def test_a_key_that_cannot_work_says_why(pilot) -> None:
     assert toasts(pilot.app) == ["nothing to stop"]
 
 
+async def test_a_refused_key_pressed_again_says_so_once(pilot) -> None:
+    await pilot.press("b", "b", "b")
+    assert toasts(pilot.app) == ["nothing to stop"]
+    pilot.app.clear_notifications()
+    await pilot.press("b")
+    assert toasts(pilot.app) == ["nothing to stop"]
+
+
 async def test_a_recipe_change_reaches_every_panel_and_the_header(pilot) -> None:
     app = pilot.app
     await pilot.press("2", "escape")

@@ -140,10 +140,8 @@ class Transcript(Widget, can_focus=True):
         self._drawn = []
         self.show(self._talk)
 
-    def on_focus(self) -> None:
-        self._draw()
-
-    def on_blur(self) -> None:
+    def watch_has_focus(self, has_focus: bool) -> None:
+        super().watch_has_focus(has_focus)
         self._draw()
 
     def on_click(self, event: events.Click) -> None:
