@@ -32,6 +32,7 @@ class Priced:
     lengths: Lengths | None
     plan: Plan
     rooms: tuple[Room, ...]  # of every device the run would be on; the plan stands on the fullest
+    data_problem: str = ""  # why the data could not be looked at, and so is not in the plan
 
     @property
     def placed(self) -> tuple[Placed, ...]:
@@ -50,11 +51,12 @@ def price(
     files = locate(recipe.model.source, recipe.model.revision, workspace)
     config = read_config(files.folder)
     architecture = read_architecture(config if vocabulary is None else with_vocabulary(config, vocabulary))
-    lengths = None if files.kind == "config" else prepared_lengths(recipe, files.folder, workspace)
-    rooms = (room,) if room else rooms_here(recipe, read_devices(processes=False))
-    return Priced(
-        recipe, architecture, lengths, plan(recipe, architecture, lengths, room=fullest(rooms)), rooms
+    lengths, problem = (
+        (None, "") if files.kind == "config" else lengths_or_why_not(recipe, files.folder, workspace)
     )
+    rooms = (room,) if room else rooms_here(recipe, read_devices(processes=False))
+    planned = plan(recipe, architecture, lengths, room=fullest(rooms))
+    return Priced(recipe, architecture, lengths, planned, rooms, problem)
 
 
 def rooms_here(recipe: Recipe, devices: tuple[Device, ...]) -> tuple[Room, ...]:
@@ -88,11 +90,23 @@ def _same(own: Path, folder: Path) -> bool:
 
 def prepared_lengths(recipe: Recipe, model_folder: Path, workspace: Workspace) -> Lengths | None:
     """Lengths of the rows as they were last prepared; None if they were not, or cannot be read."""
+    return lengths_or_why_not(recipe, model_folder, workspace)[0]
+
+
+def lengths_or_why_not(
+    recipe: Recipe, model_folder: Path, workspace: Workspace
+) -> tuple[Lengths | None, str]:
+    """As `prepared_lengths`, with why the data cannot be read; "" where it can, or was not prepared yet."""
     try:
         report = cached_report(recipe, model_folder, workspace=workspace.root)
-        return lengths_of(json.loads(report.read_text(encoding="utf-8"))) if report else None
-    except (TunedeckError, OSError, ValueError, KeyError):
-        return None
+    except TunedeckError as error:
+        return None, f"{error.where}: {error.what}" if error.where else error.what
+    except OSError as error:
+        return None, f"{error.filename}: {error.strerror}"
+    try:
+        return (lengths_of(json.loads(report.read_text(encoding="utf-8"))), "") if report else (None, "")
+    except (OSError, ValueError, KeyError):
+        return None, ""
 
 
 def lengths_of(report: dict[str, Any]) -> Lengths:

@@ -21,6 +21,7 @@ from tui.commands.options import (
     say,
     workspace_of,
 )
+from tui.widgets.text import visible
 
 if TYPE_CHECKING:
     from core.memory.fit import Case
@@ -107,6 +108,9 @@ def plan(
         max_length=max_length,
     )
     priced = price(chosen, workspace_of(ctx), _room(gpu, memory), vocabulary=vocabulary)
+    without_data = f"planned without data: {priced.data_problem}" if priced.data_problem else ""
+    if without_data:
+        say(f"note: {visible(without_data)}")
     subject = case(priced.architecture, priced.lengths, priced.plan.room)
     if solve:
         answer = _solved(chosen, subject, solve)
@@ -125,6 +129,7 @@ def plan(
             "pace": found_pace.to_json(),
             "levers": [lever.to_json() for lever in found],
         }
+        document["notes"] += [without_data] if without_data else []
         print_json(document | {"trace": traced} if traced is not None else document)
     else:
         lines = [

@@ -48,6 +48,16 @@ def test_plans_from_a_bare_config_and_says_with_its_exit_code_whether_it_fits(co
     assert (device["verdict"], device["available_bytes"]) == ("fits", 24 << 30)
 
 
+def test_a_plan_without_the_data_file_says_so(tmp_path: Path) -> None:
+    said = "planned without data: nowhere.jsonl: no such data source"
+    asked = ("plan", "--model", "demo", "--data", "nowhere.jsonl", "--memory", "24GiB")
+    found = tunedeck(*asked, cwd=tmp_path)
+    assert (found.returncode, found.stderr) == (0, f"note: {said}\n")
+    as_json = tunedeck(*asked, "--json", cwd=tmp_path)
+    assert as_json.stderr == f"note: {said}\n"
+    assert json.loads(as_json.stdout)["notes"][-1] == said
+
+
 def test_options_that_contradict_and_cards_that_are_not_known_are_usage_errors(config: Path) -> None:
     both = tunedeck("plan", "--model", str(config), "--gpu", "H100", "--memory", "24GiB", cwd=config.parent)
     assert (both.returncode, both.stdout) == (2, "")
