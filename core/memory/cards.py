@@ -118,9 +118,11 @@ def set_price(name: str, price: float | None) -> Card:
 
 
 def card_named(text: str) -> Card:
-    """The card a name means: "H100", "h100 80gb", "a100-40". Raises UsageError if none or several fit."""
-    words = re.findall(r"[a-z]+|\d+", text.lower())
-    found = [card for card in cards() if words and all(word in _words(card.name) for word in words)]
+    """The card a name means: "H100", "h100 80gb", "a100-40", "NVIDIA A100-SXM4-80GB".
+
+    Raises UsageError if none or several fit.
+    """
+    found = _fitting(text)
     if len(found) == 1:
         return found[0]
     names = ", ".join(card.name for card in found or cards())
@@ -128,5 +130,22 @@ def card_named(text: str) -> Card:
     raise UsageError(what, where="--gpu", fix=f"name one of {names}, or give --memory 24GiB")
 
 
+def card_of(device: str) -> Card | None:
+    """The card that a driver's device name means, None if none or several: "NVIDIA A100" comes in two sizes."""
+    found = _fitting(device)
+    return found[0] if len(found) == 1 else None
+
+
+# What drivers write around the name of a card. Any other word means another card: a laptop's, a part of one (MIG).
+AROUND = re.compile(r"nvidia|geforce|tesla|quadro|gpu|sxm\d?|pcie|hbm\w*|gb")
+
+
+def _fitting(text: str) -> list[Card]:
+    words = _words(text)
+    return [card for card in cards() if words and words <= _words(card.name)]
+
+
 def _words(name: str) -> set[str]:
-    return {*re.findall(r"[a-z]+|\d+", name.lower()), "nvidia", "geforce"}
+    """ "NVIDIA A100-SXM4-80GB" -> {"a100", "80"}."""
+    apart = re.sub(r"(\d)gb\b", r"\1 gb", re.sub(r"\brtx(\d)", r"rtx \1", name.lower()))
+    return {word for word in re.findall(r"[a-z0-9]+", apart) if not AROUND.fullmatch(word)}

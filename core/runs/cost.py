@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import re
 
 from core.errors import TunedeckError
-from core.memory.cards import Card, cards
+from core.memory.cards import card_of
 from core.runs.folder import Run
 
 
@@ -28,16 +27,3 @@ def price_per_hour(run: Run) -> float | None:
 def cost(price: float | None, seconds: float | None) -> float | None:
     """Dollars for that long; None while either is unknown."""
     return None if price is None or seconds is None else price * seconds / 3600
-
-
-def card_of(device: str) -> Card | None:
-    """The card of the table that a driver's device name means ("NVIDIA A100-SXM4-80GB"); None if none or several."""
-    words = _words(device)
-    named = [card for card in cards() if _words(card.name) <= words]
-    # Some names carry no size ("NVIDIA H200"); a card that comes in one size is meant all the same.
-    named = named or [card for card in cards() if _words(card.name.rpartition(" ")[0]) <= words]
-    return named[0] if len(named) == 1 else None
-
-
-def _words(name: str) -> set[str]:
-    return set(re.findall(r"[a-z]+|\d+", name.lower()))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from typing import Any
 
 from core.errors import TunedeckError
 from core.memory.calibration import Taught
-from core.memory.cards import card_named
+from core.memory.cards import card_of
 from core.memory.pace import Pace, pace
 from core.memory.plan import Plan
 from core.memory.setting import Lengths
@@ -88,10 +87,8 @@ def pace_of(
     recipe: Recipe, architecture: Architecture, made: Plan, lengths: Lengths | None, speed: Measured | None
 ) -> Pace:
     """Time and cost of a planned run: on an earlier run's speed, else on the card's paper throughput."""
-    card = None
-    if made.room.device == "cuda" and made.room.name:
-        with contextlib.suppress(TunedeckError):  # a card that is not in the table has no throughput here
-            card = card_named(made.room.name)
+    # A card that is not in the table has no throughput here.
+    card = card_of(made.room.name) if made.room.device == "cuda" else None
     if speed is None:
         return pace(recipe, architecture, made, lengths, card=card)
     return pace(

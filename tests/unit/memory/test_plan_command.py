@@ -120,6 +120,31 @@ def test_what_does_not_fit_is_told_with_the_changes_that_make_it_fit(config: Pat
     assert again.stdout.startswith("fits: ")
 
 
+def test_the_dry_run_stands_in_the_json_answer_and_has_as_many_rows_as_were_asked_for(tmp_path: Path) -> None:
+    small = {
+        "model_type": "llama", "vocab_size": 1000, "hidden_size": 64, "intermediate_size": 128,
+        "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "max_position_embeddings": 512, "tie_word_embeddings": True,
+    }  # fmt: skip
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(small))
+    found = tunedeck(
+        "plan", "--model", str(config), "--memory", "24GiB", "--set", "data.max_length=64",
+        "--trace", "--vocabulary", "5000", "--json", cwd=tmp_path,
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    document = json.loads(found.stdout)
+    traced = document["trace"]
+    # Two layers of q, k, v, o, the MLP and two norms; the last norm; the tied embedding. bfloat16.
+    layer = 2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 128 + 2 * 64
+    weights = 2 * (2 * layer + 64 + 5000 * 64)
+    assert traced["phases"]["step"]["weights"] == document["phases"]["step"]["weights"] == weights
+    assert traced["peak_phase"] in document["phases"]
+    assert traced["peak_allocated_bytes"] == max(sum(phase.values()) for phase in traced["phases"].values())
+    nothing = tunedeck("plan", "--model", str(config), "--trace", "--vocabulary", "0", cwd=tmp_path)
+    assert (nothing.returncode, nothing.stdout) == (2, "")
+
+
 def test_history_lists_and_forgets(config: Path) -> None:
     found = tunedeck("plan", "--history", cwd=config.parent)
     assert found.stdout == "no finished run here has both a plan and a measured peak\n"

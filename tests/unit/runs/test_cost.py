@@ -8,29 +8,8 @@ from pathlib import Path
 import pytest
 
 from core.recipe import Recipe, recipe_text, with_changes
-from core.runs.cost import card_of, cost, price_per_hour
+from core.runs.cost import cost, price_per_hour
 from core.runs.folder import Run
-
-
-@pytest.mark.parametrize(
-    ("device", "card"),
-    [
-        ("NVIDIA A100-SXM4-80GB", "A100 80GB"),
-        ("NVIDIA A100-PCIE-40GB", "A100 40GB"),
-        ("NVIDIA H200", "H200 141GB"),
-        ("NVIDIA H100 80GB HBM3", "H100 80GB"),
-        ("NVIDIA GeForce RTX 4090", "RTX 4090 24GB"),
-        ("NVIDIA L40S", "L40S 48GB"),
-        ("Tesla T4", "T4 16GB"),
-        ("NVIDIA A100", ""),  # comes in two sizes
-        ("NVIDIA A40", ""),
-        ("x86_64 host, 2 cores", ""),
-        ("", ""),
-    ],
-)
-def test_the_drivers_name_of_a_card_is_recognised(device: str, card: str) -> None:
-    found = card_of(device)
-    assert (found.name if found else "") == card
 
 
 def run_with(tmp_path: Path, changes: dict, device: str) -> Run:
