@@ -5,16 +5,16 @@ What is complete stands in the `Dialogue`; `said` holds how each answer came abo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from core.chat.conversation import load_conversations, save_conversation
+from core.chat.conversation import load_conversations
 from core.chat.dialogue import Dialogue, Turn, dialogue_of
 from core.chat.messages import Answer, Done, Failure, Piece, Reply, Started
 from core.chat.sampling import Sampling
+from core.chat.saved_rows import SavedRow, SavedRows
 
 
 class Voices(Protocol):
@@ -44,17 +44,6 @@ class Said:
         return self.answer is not None or bool(self.failure)
 
 
-@dataclass(frozen=True, slots=True)
-class SavedRow:
-    """Where one voice's conversation up to a turn stands in a file, and what was written there."""
-
-    who: str
-    turn: int
-    path: Path
-    place: int
-    messages: tuple[dict[str, Any], ...]
-
-
 class Talk:
     """The turns, the answers, and the turn that keys work on (`pointed`, the last one in view unless moved)."""
 
@@ -63,7 +52,7 @@ class Talk:
         self.said: dict[tuple[int, str], Said] = {}
         self.held = False  # stopped by a person: what is still open waits to be asked again
         self._pointed: int | None = None
-        self._rows: list[SavedRow] = []  # what was saved or loaded, the newest last
+        self._rows = SavedRows()
 
     # --- looking ---------------------------------------------------------------------------------------
 
@@ -175,7 +164,7 @@ class Talk:
             for turn in self.dialogue.turns
         )
         self.dialogue = replace(self.dialogue, turns=turns)
-        self._rows = [row for row in self._rows if row.who != who]
+        self._rows.forget(who)
 
     # --- with the voices -------------------------------------------------------------------------------
 
@@ -216,21 +205,14 @@ class Talk:
 
     def row(self, who: str) -> SavedRow | None:
         """Where the branch in view with one voice was last saved or loaded from, as far as it goes."""
-        turns = {turn.id for turn in self.branch}
-        return next((row for row in reversed(self._rows) if row.who == who and row.turn in turns), None)
+        return self._rows.last(self.dialogue, who)
 
     def save(self, path: Path, who: str) -> tuple[int, bool]:
         """Write one voice's conversation as a row; (its line, whether it took the place of its earlier form).
 
         Another branch is a row of its own. Raises TunedeckError.
         """
-        messages = self.dialogue.conversation(who)
-        known = self.row(who)
-        same = known is not None and known.path == path and _still_there(known)
-        place = save_conversation(path, messages, place=known.place if same and known else None)
-        answered = [turn.id for turn in self.branch if turn.answers.get(who)]
-        self._rows.append(SavedRow(who, answered[-1], path, place, tuple(messages)))
-        return place + 1, same
+        return self._rows.save(self.dialogue, path, who)
 
     def take_up(self, path: Path, place: int, names: Sequence[str]) -> None:
         """A conversation of a file (counted from 0) as the past of every voice; the one in view stays as a branch.
@@ -250,20 +232,4 @@ class Talk:
         )  # one that was written here stays written
         self._pointed, self.held = None, False
         if talk.at is not None:
-            line = _line_of(path, place)
-            self._rows += [SavedRow(who, talk.at, path, line, messages) for who in names]
-
-
-def _line_of(path: Path, place: int) -> int:
-    """The line of the nth conversation: blank lines count as lines."""
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [number for number, line in enumerate(lines) if line.strip()][place]
-
-
-def _still_there(row: SavedRow) -> bool:
-    """Whether the file still has at that line what was written there; another app may have changed it."""
-    try:
-        line = row.path.read_text(encoding="utf-8").split("\n")[row.place]
-        return bool(json.loads(line)["messages"] == list(row.messages))
-    except (OSError, ValueError, LookupError, TypeError):
-        return False
+            self._rows.loaded(path, place, messages, talk.at, names)

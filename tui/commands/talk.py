@@ -10,11 +10,12 @@ from pathlib import Path
 import typer
 
 from core.chat.chorus import Chorus
-from core.chat.conversation import load_conversations, save_conversation
+from core.chat.conversation import load_conversations
 from core.chat.dialogue import Dialogue, dialogue_of
 from core.chat.messages import Answer, Done, Loaded, Piece, Started
 from core.chat.room import require_room
 from core.chat.sampling import FIELDS, Sampling, changed, laid_over
+from core.chat.saved_rows import SavedRows
 from core.chat.subject import subject
 from core.errors import TunedeckError, UsageError
 from core.memory.devices import read_devices
@@ -27,7 +28,7 @@ HELP = """\
 /branch N         the other branch at prompt N       /history       the prompts, numbered
 /system [TEXT]    set it; alone switches it off, on  /set NAME VALUE   sampling; alone shows it
 /add RUN          one more model answers             /drop NAME     not any more
-/save FILE        add the conversation to a JSONL file, one row per voice
+/save FILE        the conversation as rows of a JSONL file, one per voice; saved again, in their place
 /load FILE [N]    take up its conversation N (the last one)
 /reset            forget the conversation            /quit          leave"""
 
@@ -38,6 +39,7 @@ class Talk:
     def __init__(self, chorus: Chorus, sampling: Sampling, system: str, workspace: Workspace) -> None:
         self.chorus, self.sampling, self.workspace = chorus, sampling, workspace
         self.dialogue = Dialogue(system)
+        self.rows = SavedRows()
         self._said_need = False
 
     def ask_once(self, prompt: str, *, show: bool) -> list[Answer]:
@@ -124,6 +126,7 @@ def _obey(talk: Talk, line: str) -> None:
 
 def _reset(talk: Talk, _rest: str) -> None:
     talk.dialogue = replace(talk.dialogue, turns=(), at=None)
+    talk.rows = SavedRows()
 
 
 def _retry(talk: Talk, _rest: str) -> None:
@@ -187,13 +190,12 @@ def _drop(talk: Talk, rest: str) -> None:
 
 def _save(talk: Talk, rest: str) -> None:
     path = _path(rest, "/save")
-    rows = [talk.dialogue.conversation(who) for who in talk.chorus.names]
-    if not any(rows):
+    answered = [who for who in talk.chorus.names if talk.dialogue.conversation(who)]
+    if not answered:
         raise UsageError("nothing has been answered yet", where="/save", fix="ask first")
-    for messages in rows:
-        if messages:
-            save_conversation(path, messages)
-    say(f"saved to {path}")
+    for who in answered:
+        line, replaced = talk.rows.save(talk.dialogue, path, who)
+        say(f"{visible(who)} is line {line} of {path}{', as it is now' * replaced}")
 
 
 def _load(talk: Talk, rest: str) -> None:
@@ -205,6 +207,9 @@ def _load(talk: Talk, rest: str) -> None:
     if not 1 <= place <= len(found):
         raise UsageError(f"there are {len(found)} conversations", where=str(path), fix="name one by number")
     talk.dialogue = dialogue_of(found[place - 1], talk.chorus.names)
+    talk.rows = SavedRows()
+    if talk.dialogue.at is not None:
+        talk.rows.loaded(path, place - 1, found[place - 1], talk.dialogue.at, talk.chorus.names)
     _history(talk, "")
 
 

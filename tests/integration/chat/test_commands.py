@@ -80,6 +80,27 @@ def test_lines_edit_branch_and_load(
     assert rows[0][:3] == [*ROWS[0]["messages"], {"role": "user", "content": "and now"}]
 
 
+def test_a_row_saved_again_is_replaced_and_another_branch_is_its_own(
+    workspace: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = "/save mine.jsonl\n"
+    lines = f"the cat\n{save}and now\n{save}/edit 2 the dog\n{save}/load mine.jsonl 1\nmore\n{save}/reset\nanew\n{save}"
+    monkeypatch.setattr("sys.stdin", io.StringIO(lines))
+    monkeypatch.chdir(workspace)
+    assert call("chat", "mine", "--max-tokens", "4", "--temperature", "0") == 0
+    saved = [json.loads(line)["messages"] for line in (workspace / "mine.jsonl").read_text().splitlines()]
+    asked = [[each["content"] for each in row if each["role"] == "user"] for row in saved]
+    assert asked == [["the cat", "and now", "more"], ["the cat", "the dog"], ["anew"]]
+    said = [line for line in capsys.readouterr().err.splitlines() if "of mine.jsonl" in line]
+    assert said == [
+        "tuned is line 1 of mine.jsonl",
+        "tuned is line 1 of mine.jsonl, as it is now",
+        "tuned is line 2 of mine.jsonl",
+        "tuned is line 1 of mine.jsonl, as it is now",
+        "tuned is line 3 of mine.jsonl",
+    ]
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
