@@ -112,6 +112,14 @@ class CheckRun(Message, bubble=False):
         self.name = name
 
 
+class ResumeRun(Message, bubble=False):
+    """Down to the Train panel: go through the checklist of this ended run, and go on with it if the person says so."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+
 class Pulsed(Message):
     """To the app: the right side of the header, devices and the newest living run, ready to draw."""
 

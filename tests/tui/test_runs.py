@@ -194,6 +194,18 @@ async def test_a_run_is_started_again_with_changes_through_the_checklist(
         await until(pilot, lambda: not list((tmp_path / "runs").glob(".preflight*")))
 
 
+async def test_a_run_goes_on_through_the_checklist(three_runs, make_app) -> None:
+    app = make_app(start="runs", panels=PANELS)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await listed(pilot)
+        await pilot.press("j", "u")
+        await until(pilot, lambda: isinstance(app.screen, Checklist))
+        assert app.screen.summary.startswith("Go on with 20260101-110000-second")
+        await until(pilot, lambda: app.screen.listed is not None, seconds=90)
+        await pilot.press("escape")
+        assert app.panel.run.folder == three_runs[1]
+
+
 STATES = ["empty", "three", "filter", "overlay", "diff", "note", "again", "queue"]
 
 

@@ -226,6 +226,44 @@ async def test_the_checklist_comes_before_a_run_and_blocks_what_cannot_work(tmp_
         await until(pilot, lambda: not list((tmp_path / "runs").glob("*")))
 
 
+async def test_going_on_with_a_run_goes_through_the_checklist(
+    tmp_path: Path, make_app, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(make_run(tmp_path, state="stopped"))
+    gone_on: list[Run] = []
+    monkeypatch.setattr("tui.train.starter.resume", lambda run: gone_on.append(run) or 100)
+    app = make_app(start="train")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await drawn(pilot)
+        await pilot.press("u")
+        await until(pilot, lambda: isinstance(app.screen, Checklist))
+        screen = app.screen
+        assert screen.summary.startswith(f"Go on with {run.id} from its beginning: it has no checkpoint?")
+        await until(pilot, lambda: screen.listed is not None, seconds=90)
+        assert [check.check for check in screen.checks][:2] == ["model", "memory"]
+        assert not screen.listed.blocking and not gone_on
+        await pilot.press("w")
+        assert toasts(app) == ["a run that goes on does not wait in the queue"] and app.screen is screen
+        await pilot.press("y")
+        await until(pilot, lambda: gone_on == [run])
+        assert "goes on from step 100" in toasts(app)
+
+
+async def test_a_run_whose_model_is_gone_cannot_go_on(tmp_path: Path, make_app) -> None:
+    run = Run(make_run(tmp_path, state="stopped", changes={"model.source": str(tmp_path / "gone")}))
+    app = make_app(start="train")
+    async with app.run_test(size=(80, 24), notifications=True) as pilot:
+        await drawn(pilot)
+        await pilot.press("u")
+        await until(pilot, lambda: isinstance(app.screen, Checklist))
+        screen = app.screen
+        await until(pilot, lambda: screen.listed is not None, seconds=90)
+        await pilot.press("y")
+        assert toasts(app) == ["model blocks it"] and app.screen is screen
+        await pilot.press("escape")
+        assert run.read_json(run.folder / "run.json")["process"] is None
+
+
 async def test_a_start_that_fails_says_why(tmp_path: Path, make_app) -> None:
     app = make_app(start="train", message=StartRun(with_changes(Recipe(), {"data.source": "nowhere.jsonl"})))
     async with app.run_test(size=(80, 24), notifications=True) as pilot:

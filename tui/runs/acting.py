@@ -12,12 +12,11 @@ from core.recipe import Recipe
 from core.runs.folder import Run
 from core.runs.out_of_memory import name_of
 from core.runs.queue import move, take_out
-from core.runs.resume import resume
 from core.runs.shelf import annotate, bring_back, put_away
 from core.runs.state import RunState
 from tui.clipboard import copy
 from tui.deck import Deck
-from tui.messages import CheckRun, GoTo, OpenRun
+from tui.messages import CheckRun, GoTo, OpenRun, ResumeRun
 from tui.panel import Command, Panel
 from tui.runs.again import AgainScreen
 from tui.runs.note import Annotated, NoteScreen
@@ -72,16 +71,8 @@ class Acting(Panel):
             self.post_message(GoTo("chat", OpenRun(self.selected.folder)))
 
     def action_resume(self) -> None:
-        if self.refused("resume") or self.selected is None:
-            return
-        folder = self.selected.folder
-        try:
-            step = resume(Run(folder))
-        except TunedeckError as error:
-            self.refuse(str(error))
-        else:
-            self.say(f"goes on from step {step}" if step else "starts again: it has no checkpoint")
-            self.post_message(GoTo("train", OpenRun(folder)))
+        if not self.refused("resume") and self.selected is not None:
+            self.post_message(GoTo("train", ResumeRun(self.selected.folder)))
 
     def action_again(self) -> None:
         if self.refused("again") or self.selected is None:

@@ -11,10 +11,9 @@ from core.errors import TunedeckError
 from core.runs.control import What, kill, request
 from core.runs.folder import Run
 from core.runs.record import Record
-from core.runs.resume import resume
 from core.runs.state import RunState
 from tui.deck import Deck
-from tui.messages import GoTo, OpenRun
+from tui.messages import GoTo, OpenRun, ResumeRun
 from tui.panel import Panel
 
 KILL = "kill"
@@ -89,15 +88,8 @@ class Asking(Panel):
             self.app.call_from_thread(self.say, "killed" if killed else "it no longer lives")
 
     def action_resume(self) -> None:
-        if self.refused("resume") or self.run is None:
-            return
-        try:
-            step = resume(self.run)
-        except TunedeckError as error:
-            self.refuse(str(error))
-        else:
-            self.say(f"goes on from step {step}" if step else "starts again: it has no checkpoint")
-            self.post_message(OpenRun(self.run.folder))
+        if not self.refused("resume") and self.run is not None:
+            self.post_message(ResumeRun(self.run.folder))
 
     def action_chat(self) -> None:
         if self.refused("chat"):

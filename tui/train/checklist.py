@@ -46,9 +46,10 @@ class Checklist(ModalScreen[str]):
         Binding("escape,n", "answer('back')", "go back"),
     ]
 
-    def __init__(self, summary: str, close_chat: Callable[[], None]) -> None:
-        """`close_chat` ends the chat that holds a model too, and checks anew."""
+    def __init__(self, summary: str, close_chat: Callable[[], None], *, can_wait: bool = True) -> None:
+        """`close_chat` ends the chat that holds a model too, and checks anew; `can_wait` offers the queue."""
         super().__init__()
+        self.can_wait = can_wait
         self._close_chat = close_chat
         self.summary = summary
         self.checks: list[Check] = []
@@ -81,6 +82,8 @@ class Checklist(ModalScreen[str]):
     def action_answer(self, answer: str) -> None:
         if answer == BACK:
             self.dismiss(BACK)
+        elif answer == QUEUE and not self.can_wait:
+            self.notify("a run that goes on does not wait in the queue", severity="warning")
         elif self.listed is None:
             self.notify("still checking", severity="warning")
         elif self.listed.blocking:
@@ -118,8 +121,7 @@ class Checklist(ModalScreen[str]):
             warned,
             ("y", "bold"),
             " start    ",
-            ("w", "bold"),
-            " wait in the queue    ",
+            *((("w", "bold"), " wait in the queue    ") if self.can_wait else ()),
             ("esc", "bold"),
             " go back",
         )

@@ -24,7 +24,7 @@ from core.runs.out_of_memory import levers_of
 from core.runs.record import Record
 from core.runs.state import RunState
 from tui.deck import Deck
-from tui.messages import CheckRun, FollowRun, JobFailed, JobProgress, JobResult, OpenRun, StartRun
+from tui.messages import CheckRun, FollowRun, JobFailed, JobProgress, JobResult, OpenRun, ResumeRun, StartRun
 from tui.panel import Command
 from tui.train import shown
 from tui.train.asking import KILL, Asking
@@ -213,6 +213,16 @@ class TrainPanel(Asking):
             self._starter.check(recipe, name)
         except OSError as error:
             self.refuse(f"nothing can be written to {self.deck.workspace.runs}: {error.strerror}")
+
+    def on_resume_run(self, message: ResumeRun) -> None:
+        if self.refused("start"):
+            return
+        if self.run is None or self.run.folder != message.folder:
+            self.open_run(message.folder)
+        try:
+            self._starter.resume(Run(message.folder))
+        except (TunedeckError, OSError) as error:
+            self.refuse(str(error))
 
     def on_start_run(self, message: StartRun) -> None:
         self._then_chat = message.then_chat

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from core.recipe import Recipe
+from core.runs.checkpoints import newest
+from core.runs.folder import Run
 from core.runs.record import Record
 from core.runs.state import RunState
 from tui.widgets.bars import Part
@@ -28,6 +30,13 @@ def summary(recipe: Recipe) -> str:
         f"Start a run? {visible(recipe.model.source)} on {visible(recipe.data.source)}\n"
         f"{recipe.tuner.method}, {amount}, batch {recipe.effective_batch}, rate {figure(recipe.learning_rate, 3)}"
     )
+
+
+def summary_of_resume(run: Run, recipe: Recipe) -> str:
+    """Which run is about to go on, and from where, in one question."""
+    checkpoint = newest(run)
+    where = f"from step {checkpoint.step}" if checkpoint else "from its beginning: it has no checkpoint"
+    return f"Go on with {visible(run.id)} {where}?\n{visible(recipe.model.source)} on {visible(recipe.data.source)}"
 
 
 def headline(state: RunState, record: Record) -> list[Part]:

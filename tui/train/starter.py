@@ -1,4 +1,4 @@
-"""Starting a run from the Train panel: the checklist in the workshop, the person's word, then the launch."""
+"""Starting a run from the Train panel, or going on with one: the checklist in the workshop, the person's word, then the launch."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from core.errors import TunedeckError
 from core.recipe import Recipe
 from core.runs.folder import Run
 from core.runs.preflight import Preflight
+from core.runs.resume import resume
 from core.runs.surroundings import Check
 from tui.panel import Panel
 from tui.train.checklist import QUEUE, START, Checklist
-from tui.train.shown import summary
+from tui.train.shown import summary, summary_of_resume
 
 
 class Starter:
@@ -39,6 +41,7 @@ class Starter:
         self._rows: Path | None = None  # prepared by the checklist; the run takes them from the cache
         self._recipe = panel.deck.recipe
         self._name: str | None = None
+        self._ended: Run | None = None  # to go on with, where the checklist is not of a new run
 
     @property
     def busy(self) -> bool:
@@ -49,12 +52,30 @@ class Starter:
         workspace = self.panel.deck.workspace
         workspace.runs.mkdir(parents=True, exist_ok=True)
         self._rows = Path(tempfile.mkdtemp(prefix=".preflight-", dir=workspace.runs))
-        self._recipe, self._name = recipe, name
-        self._screen = Checklist(summary(recipe), self._close_chat)
-        self.panel.app.push_screen(self._screen, self._decided)
+        self._recipe, self._name, self._ended = recipe, name, None
+        self._show(Checklist(summary(recipe), self._close_chat))
+
+    def resume(self, run: Run) -> None:
+        """Show what may have changed since an ended run was started, and go on with it if the person says so.
+
+        Raises TunedeckError or OSError if its recipe cannot be read.
+        """
+        self._recipe, self._ended = run.read_recipe(), run
+        self._show(Checklist(summary_of_resume(run, self._recipe), self._close_chat, can_wait=False))
+
+    def _show(self, screen: Checklist) -> None:
+        self._screen = screen
+        self.panel.app.push_screen(screen, self._decided)
         self._check()
 
     def _check(self) -> None:
+        if self._ended is not None:
+            self._checking = self.panel.submit(
+                "core.runs.preflight:preflight_resume",
+                workspace=self.panel.deck.workspace,
+                run=self._ended,
+            )
+            return
         assert self._rows is not None
         self._checking = self.panel.submit(
             "core.runs.preflight:preflight",
@@ -114,12 +135,23 @@ class Starter:
         if self._checking or self._closing:
             self._checking = self._closing = 0
             self.panel.cancel_jobs()
-        if answer == START:
+        if answer == START and self._ended is not None:
+            self._go_on(self._ended)
+        elif answer == START:
             self._launch("core.runs.start:start", recipe=self._recipe, name=self._name)
         elif answer == QUEUE:
             self._launch("core.runs.queue:enqueue", recipe=self._recipe, name=self._name)
         else:
             self._forget_rows()
+
+    def _go_on(self, run: Run) -> None:
+        try:
+            step = resume(run)
+        except TunedeckError as error:
+            self.panel.refuse(str(error))
+        else:
+            self.panel.say(f"goes on from step {step}" if step else "starts again: it has no checkpoint")
+            self._started(run.folder)
 
     def _forget_rows(self) -> None:
         """In a thread: a prepared set may be gigabytes."""
