@@ -77,8 +77,13 @@ def rent_lines(
         best = rent.cheapest
         words = rent.why or ("none of these" if best is None else best.name)
         price = "" if best is None else f"{best.price:.2f}"
-        lines.append(f"{rent.name:<40}{peak:>11}  {words:<24}{price:>6}")
+        lines.append(f"{_ending(rent.name):<40}{peak:>11}  {words:<24}{price:>6}")
     return [*lines, "", "+ fits  ! tight  x does not fit  - cannot be  * your own price", f"note: {BASIS}"]
+
+
+def _ending(name: str, cells: int = 39) -> str:
+    """A path too long for its column by its end, which tells models apart."""
+    return name if len(name) <= cells else "…" + name[-cells + 1 :]
 
 
 def table_lines(plan: Plan) -> list[str]:
