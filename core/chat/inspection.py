@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
 from core.chat.load import LoadedModel
 from core.chat.messages import Inspect, Inspection, TokenChance
 from core.chat.voices import speaking_as
+from core.data.token_bytes import TokenBytes
+from core.data.tokenizer import wrapped
 
 POSITIONS_AT_ONCE = 64  # a large vocabulary times a long answer would not fit
 
@@ -14,6 +20,7 @@ def inspection(loaded: LoadedModel, request: Inspect) -> Inspection:
     import torch
 
     tokenizer = loaded.tokenizer
+    data = token_bytes(tokenizer)
     prompt, answer = list(request.prompt_ids), list(request.ids)
     ids = torch.tensor([prompt + answer], device=loaded.model.device)
     chances: list[TokenChance] = []
@@ -30,15 +37,19 @@ def inspection(loaded: LoadedModel, request: Inspect) -> Inspection:
                 chances.append(
                     TokenChance(
                         id=id,
-                        text=tokenizer.decode([id]),
+                        data=data.of(id),
                         probability=float(own.exp()),
                         rank=int((chunk[row] > own).sum()),
-                        alternatives=tuple(
-                            (other, tokenizer.decode([other]), p) for other, p in alternatives
-                        ),
+                        alternatives=tuple((other, data.of(other), p) for other, p in alternatives),
                     )
                 )
     marked = {id for id, token in tokenizer.added_tokens_decoder.items() if token.special}
     special = (marked | set(tokenizer.all_special_ids)) & set(prompt + answer)
-    asked = tuple((id, tokenizer.decode([id])) for id in prompt)
+    asked = tuple((id, data.of(id)) for id in prompt)
     return Inspection(request.number, asked, tuple(chances), tuple(sorted(special)))
+
+
+@lru_cache(maxsize=1)
+def token_bytes(tokenizer: Any) -> TokenBytes:
+    """The bytes of each token, also of one that is only a part of a character."""
+    return TokenBytes(wrapped(tokenizer, Path(tokenizer.name_or_path)))

@@ -161,10 +161,10 @@ class TokenChance:
     """One token of an answer: its probability and what else the model weighed, most likely first."""
 
     id: int
-    text: str
+    data: bytes  # UTF-8, perhaps only a part of a character
     probability: float
     rank: int  # 0: the most likely token
-    alternatives: tuple[tuple[int, str, float], ...]
+    alternatives: tuple[tuple[int, bytes, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ class Inspection:
     """The answer to `Inspect`."""
 
     number: int
-    prompt: tuple[tuple[int, str], ...]  # id and text of every prompt token
+    prompt: tuple[tuple[int, bytes], ...]  # id and bytes of every prompt token
     answer: tuple[TokenChance, ...]
     special_ids: tuple[int, ...] = ()  # those of its tokens that are control tokens, not text
 

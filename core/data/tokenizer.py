@@ -165,6 +165,11 @@ def _loaded(folder: Path, _state: str, trust_remote_code: bool) -> Tokenizer:
         raise TunedeckError(
             f"the tokenizer cannot be loaded: {error}", where=str(folder), fix="check the folder's files"
         ) from error
+    return wrapped(hf, folder, trust_remote_code=trust_remote_code)
+
+
+def wrapped(hf: Any, folder: Path, *, trust_remote_code: bool = False) -> Tokenizer:
+    """A tokenizer that transformers has loaded already."""
     backend = getattr(hf, "backend_tokenizer", None)
     tokenizer = Tokenizer(folder, Facts(**facts_of(hf)), backend, is_plain(hf), trust_remote_code)
     tokenizer.__dict__["hf"] = hf

@@ -88,17 +88,24 @@ def voices(*names: str) -> Silent:
 
 
 def a_chance(text: str, probability: float, rank: int) -> TokenChance:
-    return TokenChance(7, text, probability, rank, ((7, text, probability), (8, " a", 0.02)))
+    data = text.encode()
+    return TokenChance(7, data, probability, rank, ((7, data, probability), (8, b" a", 0.02)))
 
 
 INSIDE = Inspection(
     1,
-    ((1, "<|im_start|>"), (12, "user"), (5, "\n"), (15, "Say: The cat sees the dog."), (2, "<|im_end|>")),
+    (
+        (1, b"<|im_start|>"),
+        (12, b"user"),
+        (5, b"\n"),
+        (15, b"Say: The cat sees the dog."),
+        (2, b"<|im_end|>"),
+    ),
     (
         a_chance("The", 0.97, 0),
         a_chance(" dog", 0.31, 1),
         a_chance("\u202e", 0.004, 12),
-        TokenChance(2, "<|im_end|>", 0.99, 0, ((2, "<|im_end|>", 0.99), (8, " a", 0.002))),
+        TokenChance(2, b"<|im_end|>", 0.99, 0, ((2, b"<|im_end|>", 0.99), (8, b" a", 0.002))),
     ),
     (1, 2),
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.chat.held_prompts import HeldPrompt
-from core.chat.messages import Failure, Proof, Started
+from core.chat.messages import Failure, Inspection, Proof, Started, TokenChance
 from core.chat.sampling import Sampling
 from core.chat.subject import Subject
 from core.runs.state import RunState
@@ -363,6 +363,21 @@ async def test_the_inside_shows_ids_exact_text_and_alternatives(open_chat) -> No
         await pilot.press("x")
         assert not screen.query_one(AnswerTokens).display
         assert screen.query_one("TextView").text == "<|im_start|>user"
+
+
+async def test_a_token_that_is_part_of_a_character_shows_its_bytes(make_app) -> None:
+    smile = TokenChance(7, b"\xf0\x9f", 0.9, 0, ((7, b"\xf0\x9f", 0.9), (8, b"\x98", 0.1)))
+    app = make_app(start="runs")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await app.push_screen(InspectScreen("tuned", Inspection(1, ((3, b"\xe2"),), (smile,))))
+        screen = app.screen
+        await until(pilot, lambda: "answered 0: id 7 '‹F0›‹9F›' 90.0%" in screen.query_one("#token").text())
+        assert "instead: '‹98›' 10.0%" in screen.query_one("#token").text(1)
+        shown = "\n".join(
+            "".join(segment.text for segment in screen.query_one(AnswerTokens).render_line(y))
+            for y in range(3)
+        )
+        assert "‹E2›‹F0›‹9F›" in shown
 
 
 async def test_filtering_and_choosing_a_prompt(make_app) -> None:

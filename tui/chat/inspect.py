@@ -17,7 +17,7 @@ from core.data.types import IGNORED
 from tui.widgets.bars import Bar, Part
 from tui.widgets.text import visible, wrap
 from tui.widgets.text_view import TextView
-from tui.widgets.token_layout import Piece
+from tui.widgets.token_layout import Piece, readable
 from tui.widgets.token_view import TokenView
 
 MOST_WARNING_LINES = 5
@@ -37,8 +37,8 @@ def tokens_of(found: Inspection) -> Tokens:
     ids = np.array([id for id, _ in found.prompt] + [token.id for token in found.answer], dtype=np.int32)
     asked = len(found.prompt)
     answered = np.arange(len(ids)) >= asked
-    texts = [text for _, text in found.prompt]
-    texts += [MARKS[surprise(token)] + token.text for token in found.answer]
+    pieces = [data for _, data in found.prompt]
+    pieces += [MARKS[surprise(token)].encode() + token.data for token in found.answer]
     return Tokens(
         ids=ids,
         labels=np.where(answered, ids, IGNORED).astype(np.int32),
@@ -46,7 +46,7 @@ def tokens_of(found: Inspection) -> Tokens:
         ends=np.zeros(len(ids), dtype=np.int32),
         piece=np.arange(len(ids), dtype=np.int32),
         cause=answered.astype(np.int32),
-        pieces=tuple(text.encode("utf-8", "replace") for text in texts),
+        pieces=tuple(pieces),
         causes=(Cause("", -1, "asked", ""), Cause("assistant", -1, "answered", "")),
     )
 
@@ -77,6 +77,10 @@ class AnswerTokens(TokenView):
         if piece.token == self.cursor:
             names.append("cursor")
         return [name for name in names if name]
+
+
+def _quoted(data: bytes) -> str:
+    return repr(visible(readable(data)))
 
 
 def _evidence(proof: Proof) -> str:
@@ -171,14 +175,14 @@ class InspectScreen(ModalScreen[None]):
         """The token under the cursor in two lines: what it is, and what else the model weighed."""
         answered = index - len(self.found.prompt)
         if answered < 0:
-            id, text = self.found.prompt[index]
-            return f" asked {index}: id {id} {visible(text)!r}", ""
+            id, data = self.found.prompt[index]
+            return f" asked {index}: id {id} {_quoted(data)}", ""
         token = self.found.answer[answered]
         place = "the likeliest" if token.rank == 0 else f"{token.rank} were likelier"
         others = "  ".join(
-            f"{visible(text)!r} {chance:.1%}" for id, text, chance in token.alternatives if id != token.id
+            f"{_quoted(data)} {chance:.1%}" for id, data, chance in token.alternatives if id != token.id
         )
-        what = f" answered {answered}: id {token.id} {visible(token.text)!r} {token.probability:.1%}, {place}"
+        what = f" answered {answered}: id {token.id} {_quoted(token.data)} {token.probability:.1%}, {place}"
         return what, f" instead: {others}"
 
     def action_text(self) -> None:

@@ -232,6 +232,13 @@ def test_inspection_gives_the_models_own_probabilities(loaded: LoadedModel, tiny
     assert tuple(id for id, _ in shown.prompt) == answer.prompt_ids
 
 
+def test_inspection_gives_every_byte_of_a_character_that_tokens_share(loaded: LoadedModel) -> None:
+    prompt, ids = (loaded.tokenizer.encode(text, add_special_tokens=False) for text in ("the cat", "é🙂"))
+    shown = inspection(loaded, Inspect(1, "base", tuple(prompt), tuple(ids), 3))
+    assert [chance.data for chance in shown.answer] == [bytes([byte]) for byte in "é🙂".encode()]
+    assert b"".join(data for _, data in shown.prompt) == b"the cat"
+
+
 def test_batched_answers_equal_single_ones(loaded: LoadedModel, tiny_model: Path) -> None:
     texts = ["the cat", "a dog sees the cat and the dog", "dog", "sees the", "the"]
     prompts = [loaded.tokenizer.encode(text) for text in texts]
