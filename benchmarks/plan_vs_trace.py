@@ -71,6 +71,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 METHODS: dict[str, list[str]] = {
     "full bf16": ["tuner.method=full"],
     "full fp32": ["tuner.method=full", "model.dtype=float32"],
+    "full fp32+autocast": ["tuner.method=full", "model.dtype=float32", "training.extra.bf16=true"],
     "lora": [],
     "lora no dropout": ["tuner.dropout=0.0"],
     "lora bf16": ["tuner.adapter_dtype=bfloat16"],

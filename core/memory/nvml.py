@@ -148,13 +148,13 @@ class Nvml:
             self._slow[key] = before
         reading = self._memory(before, handle)
         if processes:
-            self._last_processes[key] = self._processes(handle)
+            self._last_processes[key] = self._processes(handle, reading.total_bytes or ABSURD_BYTES)
         return replace(reading, processes=self._last_processes.get(key))
 
     def _described(self, index: int, handle: Any, mig_of: str) -> Reading:
         """What changes slowly or never."""
         notes = []
-        if self._ask("nvmlDeviceGetVirtualizationMode", handle) in (1, 2):
+        if self._ask("nvmlDeviceGetVirtualizationMode", handle) in (2, 3):  # 1 passes a whole card through
             notes.append("a virtual GPU: others may share this card unseen")
         power = self._ask("nvmlDeviceGetPowerUsage", handle)
         limit = self._ask("nvmlDeviceGetEnforcedPowerLimit", handle)
@@ -191,7 +191,7 @@ class Nvml:
             else (*reading.notes, "this driver counts its own reserve as used"),
         )
 
-    def _processes(self, handle: Any) -> tuple[Process, ...] | None:
+    def _processes(self, handle: Any, most: int) -> tuple[Process, ...] | None:
         """Processes with memory on the card. A driver that mixes the struct forms gives sizes no card has."""
         found = self._ask("nvmlDeviceGetComputeRunningProcesses_v3", handle)
         if found is None:
@@ -201,9 +201,7 @@ class Nvml:
         return tuple(
             Process(
                 int(one.pid),
-                None
-                if one.usedGpuMemory is None or one.usedGpuMemory >= ABSURD_BYTES
-                else int(one.usedGpuMemory),
+                None if one.usedGpuMemory is None or one.usedGpuMemory > most else int(one.usedGpuMemory),
                 _name_of(int(one.pid)),
             )
             for one in found

@@ -9,6 +9,10 @@
  * FAKE_LOST_AFTER    card 1 is lost after so many memory readings
  * FAKE_SHARED        memory is not supported, as on boards that share it with the host
  * FAKE_SLEEP_MS      a memory reading takes this long
+ * FAKE_VIRTUAL       the virtualisation mode that is answered (1 passed through, 2 a virtual GPU)
+ * FAKE_GARBAGE       the size that the second process is given, as by a driver that mixes the struct forms
+ *
+ * Compiled with -DOLD it lacks the functions that old drivers lack.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,6 +82,7 @@ int nvmlDeviceGetMemoryInfo(Device device, MemoryV1 *out) {
     out->free = out->total - out->used;
     return OK;
 }
+#ifndef OLD
 int nvmlDeviceGetMemoryInfo_v2(Device device, MemoryV2 *out) {
     readings++;
     usleep(1000 * (unsigned)number("FAKE_SLEEP_MS", 0));
@@ -91,6 +96,11 @@ int nvmlDeviceGetMemoryInfo_v2(Device device, MemoryV2 *out) {
     out->free = out->total - out->reserved - out->used;
     return OK;
 }
+int nvmlDeviceGetVirtualizationMode(Device device, unsigned *out) {
+    *out = (unsigned)number("FAKE_VIRTUAL", 0);
+    return optional(device);
+}
+#endif
 int nvmlDeviceGetUtilizationRates(Device device, Rates *out) {
     int code = optional(device);
     if (code == OK) { out->gpu = 87; out->memory = 12; }
@@ -114,14 +124,19 @@ int nvmlDeviceGetMigDeviceHandleByIndex(Device device, unsigned index, Device *o
     *out = PART(index);
     return OK;
 }
+#ifdef OLD
+#define PROCESSES nvmlDeviceGetComputeRunningProcesses_v2
+#else
+#define PROCESSES nvmlDeviceGetComputeRunningProcesses_v3
+#endif
 /* The caller's own pid with 1 GiB; a pid of another namespace; and a size the driver does not know. */
-int nvmlDeviceGetComputeRunningProcesses_v3(Device device, unsigned *count, Process *out) {
+int PROCESSES(Device device, unsigned *count, Process *out) {
     int code = optional(device);
     if (code != OK) return code;
     if (*count < 3 || !out) { *count = 3; return SMALL; }
     *count = 3;
     out[0] = (Process){(unsigned)getpid(), GIB, 0, 0};
-    out[1] = (Process){4194301, GIB / 4, 0, 0};
+    out[1] = (Process){4194301, (unsigned long long)number("FAKE_GARBAGE", GIB / 4), 0, 0};
     out[2] = (Process){(unsigned)getpid(), ~0ULL, 0, 0};
     return OK;
 }

@@ -14,7 +14,7 @@ import pytest
 
 from core.errors import MissingError
 from core.memory.devices import Device, read_devices, room_for, rooms_for
-from core.memory.nvml import Reading, visible
+from core.memory.nvml import Nvml, Reading, visible
 from core.memory.plan import on_each, plan
 from core.memory.smi import parse_smi
 from core.recipe import parse_recipe
@@ -24,15 +24,21 @@ GIB = 1 << 30
 SOURCE = Path(__file__).with_name("fake_nvml.c")
 
 
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def compiled(folder: Path, *flags: str) -> Path:
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         pytest.skip("no C compiler to build the fake driver library with")
-    folder = tmp_path_factory.mktemp("nvml")
     target = folder / "libnvidia-ml.so.1"
-    subprocess.run([compiler, "-shared", "-fPIC", "-Wall", "-Werror", "-o", target, SOURCE], check=True)
+    named = "-Wl,-soname,libnvidia-ml.so.1"  # as the driver's own, so that a loaded one is found by its name
+    subprocess.run(
+        [compiler, "-shared", "-fPIC", "-Wall", "-Werror", named, *flags, "-o", target, SOURCE], check=True
+    )
     return folder
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compiled(tmp_path_factory.mktemp("nvml"))
 
 
 def run(library: Path | None, code: str, **settings: str) -> Any:
@@ -87,6 +93,43 @@ def test_an_old_driver_counts_its_reserve_as_used_and_this_is_said(library: Path
     (card, _host) = run(library, LIST, FAKE_NO_V2="1")
     assert (card["used_bytes"], card["reserved_bytes"]) == (3 * GIB, None)
     assert card["notes"] == ["this driver counts its own reserve as used"]
+
+
+def test_functions_an_old_driver_lacks_are_asked_for_once_and_the_rest_is_read(tmp_path: Path) -> None:
+    code = (
+        "import json; from core.memory.devices import read_devices; from core.memory.nvml import Nvml\n"
+        "library = Nvml(); found = [read_devices(library)[0].to_json() for _ in range(2)]\n"
+        "print(json.dumps([found, sorted(library.missing)]))"
+    )
+    found, missing = run(compiled(tmp_path, "-DOLD"), code)
+    assert missing == [
+        "nvmlDeviceGetComputeRunningProcesses_v3/1",
+        "nvmlDeviceGetMemoryInfo/2",
+        "nvmlDeviceGetVirtualizationMode/1",
+    ]
+    for card in found:
+        assert (card["used_bytes"], card["reserved_bytes"], card["utilisation"]) == (3 * GIB, None, 87)
+        assert [one["used_bytes"] for one in card["processes"]] == [GIB, GIB // 4, None]
+
+
+def test_a_process_larger_than_its_card_is_a_size_nobody_knows(library: Path) -> None:
+    (card, _host) = run(library, LIST, FAKE_GARBAGE=str(200 * GIB))
+    assert [process["used_bytes"] for process in card["processes"]] == [GIB, None, None]
+
+
+@pytest.mark.parametrize(("mode", "told"), [(0, False), (1, False), (2, True), (3, True)])
+def test_a_virtual_gpu_says_that_others_may_share_it(library: Path, mode: int, told: bool) -> None:
+    (card, _host) = run(library, LIST, FAKE_VIRTUAL=str(mode))
+    assert card["notes"] == ["a virtual GPU: others may share this card unseen"] * told
+    assert card["used_bytes"] == 5 * GIB // 2
+
+
+def test_under_wsl_the_library_lies_where_no_search_finds_it(library: Path) -> None:
+    code = (
+        f"import core.memory.nvml as nvml; nvml.WSL_LIBRARY = {str(library / 'libnvidia-ml.so.1')!r}\n" + LIST
+    )
+    (card, _host) = run(None, code, FAKE_NA="1")
+    assert (card["total_bytes"], card["utilisation"], card["processes"]) == (80 * GIB, None, None)
 
 
 def test_processes_of_other_containers_have_no_name_and_unknown_sizes_are_not_16_eib(library: Path) -> None:
@@ -175,6 +218,28 @@ def test_nvidia_smi_as_second_source() -> None:
     first, second = parse_smi(text)
     assert (first.total_bytes, first.free_bytes) == (23034 << 20, 22200 << 20)
     assert (second.total_bytes, second.used_bytes, second.free_bytes) == (None, None, 5 << 20)
+
+
+def test_nvidia_smi_is_asked_where_the_library_does_not_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(
+        "#!/bin/sh\necho '0, GPU-1, NVIDIA L4, 23034, [Insufficient Permissions], 22200, [N/A]'\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    closed = Nvml()
+    monkeypatch.setattr(closed, "open", lambda: False)
+    closed.problem = "no library"
+    card, host = (one for one in read_devices(closed) if one.kind in ("cuda", "host"))
+    assert (card.name, card.total_bytes, card.used_bytes, card.free_bytes) == (
+        "NVIDIA L4", 23034 << 20, None, 22200 << 20,
+    )  # fmt: skip
+    assert card.notes == ("read through nvidia-smi",) and host.notes == ()
+    program.write_text("#!/bin/sh\nexit 9\n")
+    assert [one.kind for one in read_devices(closed) if one.kind == "cuda"] == []
 
 
 def test_visible_devices_stop_at_the_first_unknown_entry_as_cuda_does() -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from typing import Any
 
 import pytest
 
 from benchmarks.memory_oracles import UNMODELLED, Row, bars, rows_of
+from benchmarks.rules_of_thumb import NO_SIZE, UNTRUSTED
 from benchmarks.rules_of_thumb import rows_of as book_rows
 from tests.conftest import SHARED
 
@@ -50,17 +53,56 @@ def test_phase_that_decides_the_published_peaks(rows: list[Row]) -> None:
     assert phases["fms/liger/mistral-7b/full/flce/1gpu/bs16"] == "block"  # fused loss, large batch
 
 
-def test_figures_of_textbooks_stand_beside_the_plans() -> None:
+@pytest.fixture(scope="module")
+def books() -> dict[str, Any]:
     path = SHARED / "facts" / "oracles.json"
     if not path.is_file():
         pytest.skip("the published figures (shared/facts) are not beside the project")
-    found = {row.entry: row for row in book_rows(json.loads(path.read_text(encoding="utf-8")))}
-    for name, row in found.items():
-        if name.startswith("fp."):
-            assert row.ours_gb == pytest.approx(row.book_gb, rel=1e-9), name
-        if name.startswith("mem.qlora_sizes"):
-            size = float(name.removesuffix("B").rpartition(" ")[2])
-            assert size / 2 < row.ours_gb <= row.book_gb, name
-        if name.startswith("mem.peak"):
-            assert row.ours_gb == pytest.approx(row.book_gb, rel=0.2), name
-    assert len(found) >= 27 and all(row.reason for name, row in found.items() if not name.startswith("fp."))
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+def test_every_memory_entry_of_the_textbooks_has_a_row_or_states_no_size(books: dict[str, Any]) -> None:
+    stated = {entry["id"] for entry in books["oracles"] if entry["group"] in ("footprints", "memory_tables")}
+    rows = list(book_rows(books))
+    shown = {row.entry for row in rows}
+    assert len(stated) == 49
+    assert shown | set(NO_SIZE) == stated
+    assert not shown & set(NO_SIZE)
+    # Every printed cell, not one of each table.
+    count = Counter(row.entry for row in rows)
+    assert count["mem.peak.opt350m_16bit_s500"] == 18 and count["mem.peak.opt350m_8bit_lora"] == 24
+    assert (
+        count["mem.book.sizes"] == 12
+        and count["fp.weights_misc"] == 9
+        and len(rows) == len({(row.entry, row.what, row.book) for row in rows})
+    )
+    assert all(row.reason for row in rows if abs(row.ours / row.book - 1) >= 0.005)
+
+
+def test_figures_of_textbooks_stand_beside_the_plans(books: dict[str, Any]) -> None:
+    rows = list(book_rows(books))
+    for row in rows:
+        name = f"{row.entry} {row.what}"
+        if row.entry.startswith(("fp.opt350m", "fp.phi3", "fp.a100", "fp.embedding")) and row.what != "file":
+            assert row.ours == pytest.approx(row.book, rel=1e-6 if "hidden" not in name else 1e-3), name
+        if row.entry == "mem.qlora_sizes":
+            assert float(row.what.removesuffix("B")) / 2 < row.ours <= row.book, name
+        if row.entry == "mem.peak.opt350m_16bit_s500":
+            assert row.reason == UNTRUSTED or row.ours == pytest.approx(row.book, rel=0.2), name
+        if row.entry == "mem.peak.opt350m_8bit_lora":
+            assert row.ours == pytest.approx(row.book, rel=0.4), name
+            if "plain, sdpa" in name or row.what.startswith("ckpt"):
+                assert row.ours == pytest.approx(row.book, rel=0.2), name
+        if row.entry == "mem.peak.slopes_8bit":
+            assert row.ours == pytest.approx(row.book, rel=0.2), name
+        if row.entry == "mem.optimizer_bytes":
+            assert row.ours == pytest.approx(row.book, rel=1e-6 if "8bit" not in name else 0.1), name
+
+
+def test_orderings_that_the_textbooks_measured_hold_for_the_plan(books: dict[str, Any]) -> None:
+    found = {(row.entry.rpartition("_")[2], row.what): row.ours for row in book_rows(books)}
+    short = [found["lora", f"ckpt, 500 tokens, plain, {kind}"] for kind in ("eager", "sdpa")]
+    assert short[0] == pytest.approx(short[1], rel=0.02)  # with checkpoints attention hardly counts at 500
+    eight = found["lora", "no ckpt, 500 tokens, plain, sdpa"]
+    assert eight > found["s500", "5-8 no ckpt, LoRA, sdpa"]  # an 8-bit base can peak above a 16-bit one
