@@ -122,6 +122,14 @@ async def test_base_tuned_and_another_run_in_columns_then_inspected_and_a_newer_
         await until(pilot, lambda: panel.voices.names == ["base", "one", "checkpoint-80"], seconds=60)
         await until(pilot, lambda: "checkpoint-80" in panel.talk.branch[0].answers, seconds=60)
         assert len(panel.voices.pids) == 1
+        # A column that leaves takes its answers out of sight, and brings them back with it.
+        panel._column_chosen(("drop", "one"))
+        await until(pilot, lambda: "one" not in panel.voices.names)
+        assert "one" not in panel.talk.branch[0].answers
+        panel._column_chosen(("add", "one"))
+        await until(pilot, lambda: "one" in panel.talk.branch[0].answers, seconds=60)
+        assert panel.talk.at(1, "one").answer is answer
+        await until(pilot, lambda: len(app.query(Transcript)) == 3)
         # Taken away again, one by one; the last one stays.
         for name in ("one", "checkpoint-80"):
             panel._column_chosen(("drop", name))

@@ -135,6 +135,36 @@ def test_a_voice_that_leaves_takes_its_answers_along() -> None:
     assert both.asked[-1][0] == "base", "one of the same name begins anew"
 
 
+def test_a_voice_that_comes_back_finds_what_it_said() -> None:
+    talk, both = a_talk()
+    first = talk.at(1, "base")
+    talk.send_away("base", Path("model"))
+    assert talk.branch[0].answers == {"tuned": "The dog, the cat sees."} and talk.at(1, "base") is None
+    talk.bring_back("another", Path("other"))
+    assert "another" not in talk.branch[0].answers
+    talk.ask("Go on.")
+    talk.bring_back("again", Path("model"))
+    assert talk.branch[0].answers["again"] == "The cat sees the dog."
+    assert talk.at(1, "again").answer is first.answer
+    both.names = ["again"]
+    talk.ask_open(both, Sampling())
+    who, messages, _ = both.asked[-1]
+    assert who == "again" and [each["content"] for each in messages[-3:]] == [
+        CAT, "The cat sees the dog.", "Go on.",
+    ]  # fmt: skip
+
+
+def test_what_was_said_to_a_turn_that_is_gone_does_not_come_back() -> None:
+    talk, _ = a_talk()
+    talk.ask("Gone")
+    talk.dialogue = talk.dialogue.answered(talk.branch[-1].id, "base", "Yes.")
+    talk.send_away("base", Path("model"))
+    assert talk.take_back() == "Gone"
+    talk.ask("Another")
+    talk.bring_back("base", Path("model"))
+    assert "base" in talk.branch[0].answers and talk.branch[1].answers == {}
+
+
 def test_a_corrected_answer_is_saved_as_a_training_row_and_replaces_its_earlier_form(tmp_path: Path) -> None:
     talk, both = a_talk()
     file = tmp_path / "mine.jsonl"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar
 
 from textual.timer import Timer
 
 from core.chat.chorus import Chorus
-from core.chat.messages import Failure, Inspection, Loaded, Reply
+from core.chat.messages import BASE, Failure, Inspection, Loaded, Reply
 from core.chat.room import Need, need, require_room
 from core.chat.sampling import Sampling
 from core.chat.subject import Subject, of_run, shares_worker, subject
@@ -49,6 +50,7 @@ class CastPanel(Panel):
         self.first_names: tuple[
             str, ...
         ] = ()  # the voices of the model that was chosen, without further ones
+        self._weights: dict[str, Path] = {}  # by column: what was loaded for it
         self.newest: tuple[Subject, str] | None = None  # what the run had saved last, and its column
         self._timer: Timer | None = None
 
@@ -90,6 +92,10 @@ class CastPanel(Panel):
         self.talk = self._talks.setdefault(chosen.label, Talk(chosen.system))
         self.voices, self.problem, self.inspecting = Chorus(chosen), "", None
         self.first_names = tuple(self.voices.names)
+        self._weights = {
+            who: (chosen.base_folder or chosen.model_folder) if who == BASE else _weights_of(chosen)
+            for who in self.first_names
+        }
         self.newest = chosen, self.first_names[-1]
         await self.stage.cast(self.voices.names, self.first_names[-1])
         await self._load(self.voices)
@@ -141,6 +147,8 @@ class CastPanel(Panel):
     async def _join(self, found: Subject, name: str) -> None:
         assert self.voices is not None
         name = self.voices.add(found, name)
+        self._weights[name] = _weights_of(found)
+        self.talk.bring_back(name, self._weights[name])
         self.voices.start()
         await self.stage.cast(self.voices.names, name)
         self.talk.held = False
@@ -149,7 +157,7 @@ class CastPanel(Panel):
     async def _drop(self, name: str) -> None:
         assert self.voices is not None
         self.voices.drop(name)
-        self.talk.forget_voice(name)
+        self.talk.send_away(name, self._weights.pop(name))
         await self.stage.cast(self.voices.names)
         self.draw()
 
@@ -256,6 +264,10 @@ class CastPanel(Panel):
         bar.styles.height = len(lines)
         for number, parts in enumerate(lines):
             bar.put(number, parts)
+
+
+def _weights_of(found: Subject) -> Path:
+    return found.adapter or found.model_folder
 
 
 def _room_for(found: Subject, voices: Chorus) -> str:

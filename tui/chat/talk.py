@@ -53,6 +53,7 @@ class Talk:
         self.held = False  # stopped by a person: what is still open waits to be asked again
         self._pointed: int | None = None
         self._rows = SavedRows()
+        self._away: dict[Path, list[tuple[Turn, str, Said | None]]] = {}  # by the weights that said it
 
     # --- looking ---------------------------------------------------------------------------------------
 
@@ -155,6 +156,28 @@ class Talk:
         for said in self.said.values():
             if not said.ended:
                 said.failure = why
+
+    def send_away(self, who: str, weights: Path) -> None:
+        """A voice has left. What it said is out of sight until a voice of the same weights joins."""
+        said = [
+            (turn, turn.answers[who], self.at(turn.id, who))
+            for turn in self.dialogue.turns
+            if who in turn.answers
+        ]
+        self._away[weights] = said + self._away.get(weights, [])
+        self.forget_voice(who)
+
+    def bring_back(self, who: str, weights: Path) -> None:
+        """A voice has joined. What its weights have said here before is in view again, as far as its turns are."""
+        turns = {turn.id: turn for turn in self.dialogue.turns}
+        for turn, text, said in self._away.pop(weights, []):
+            now = turns.get(turn.id)
+            if now is None or (now.parent, now.prompt) != (turn.parent, turn.prompt):
+                continue  # it was taken back; the number is that of another turn
+            if who not in self.dialogue.turn(turn.id).answers:
+                self.dialogue = self.dialogue.answered(turn.id, who, text)
+                if said is not None:
+                    self.said[turn.id, who] = replace(said, who=who)
 
     def forget_voice(self, who: str) -> None:
         """A voice has left: what it said is not that of the next one with its name."""
