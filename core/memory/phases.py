@@ -12,7 +12,7 @@ from core.memory.optimizer import gradient_figure, optimizer_named, state_figure
 from core.memory.setting import Setting
 from core.memory.sharding import buckets, gathered, gathered_layer, shard, upcast
 from core.memory.weights import weight_figures
-from core.memory.working import kept_activations, last_checkpoint, working_set
+from core.memory.working import cached_casts, kept_activations, last_checkpoint, working_set
 from core.models.architecture import Architecture
 
 CUBLAS_WORKSPACE = (2 * 4096 + 8 * 16) << 10
@@ -87,7 +87,7 @@ def phases_of(setting: Setting, architecture: Architecture) -> tuple[Phase, ...]
     head = [] if alive else _head_gradient(setting, architecture)
     found = {
         "load": _load(setting, architecture),
-        "loss": [*static, *alive, *talk, *root, *kept, *loss_figures(setting, architecture)],
+        "loss": [*static, *alive, *talk, *root, *kept, *_head_and_loss(setting, architecture)],
         "block": [*static, *alive, *talk, *root, *layer, *head, *kept, *working],
         "end_bwd": [
             *static,
@@ -105,6 +105,15 @@ def phases_of(setting: Setting, architecture: Architecture) -> tuple[Phase, ...]
         "eval": [*static, *alive, *root, *layer, *_evaluation(setting, architecture)],
     }
     return tuple(Phase(name, WORDS[name], tuple(found[name])) for name in PHASES)
+
+
+def _head_and_loss(setting: Setting, architecture: Architecture) -> list[Figure]:
+    """The loss, or the last block's forward with every cached cast of a weight, which are gone after it."""
+    loss = loss_figures(setting, architecture)
+    casts = cached_casts(setting, architecture)
+    if not casts or not setting.checkpointing:  # without checkpoints backward saves the casts
+        return loss
+    return max(loss, [*casts, _forward_of_a_block(setting, architecture, setting.tokens)], key=total)
 
 
 def _head_gradient(setting: Setting, architecture: Architecture) -> list[Figure]:
@@ -188,20 +197,22 @@ def _sample_answer(setting: Setting, architecture: Architecture) -> list[Figure]
     return [cache, Figure("KV cache", joined, f"one layer joined anew, {joined:,} B", cache.source)]
 
 
+def _forward_of_a_block(setting: Setting, architecture: Architecture, tokens: int) -> Figure:
+    c, f, h = setting.compute, architecture.intermediate_size, architecture.hidden_size
+    return figure(
+        "activations",
+        tokens * (3 * c * f + 4 * setting.residual * h),
+        f"{tokens:,} tokens x (3 x {c} x f {f:,} + 4 x {setting.residual} x h {h:,}) B",
+        "forward of one block without saving",
+    )
+
+
 def _eval_batch(setting: Setting, architecture: Architecture) -> list[Figure]:
     """Forward only: nothing is saved, a block's widest tensors and the head's forward remain."""
     tokens, c = setting.eval_tokens, setting.compute
     if not tokens:
         return []
-    f, h = architecture.intermediate_size, architecture.hidden_size
-    figures = [
-        figure(
-            "activations",
-            tokens * (3 * c * f + 4 * setting.residual * h),
-            f"{tokens:,} tokens x (3 x {c} x f {f:,} + 4 x {setting.residual} x h {h:,}) B",
-            "forward of one block without saving",
-        )
-    ]
+    figures = [_forward_of_a_block(setting, architecture, tokens), *cached_casts(setting, architecture)]
     if setting.loss.kind == "fused head":
         rows = min(tokens, TILE_TOKENS)
         on_cpu = setting.device == "cpu"

@@ -53,6 +53,18 @@ def kept_activations(setting: Setting, architecture: Architecture) -> list[Figur
     return figures
 
 
+def cached_casts(setting: Setting, architecture: Architecture) -> list[Figure]:
+    """16-bit copies of the fp32 weights that train: autocast keeps them until the forward pass ends."""
+    if not setting.trains_base or setting.strategy not in ("single", "ddp"):
+        return []
+    trained = blocks_of(architecture)[setting.adapted.first_layer :]
+    casts = sum(weight_casts(setting, block) for block in trained)
+    if not casts:
+        return []
+    words = f"16-bit copies of the linears of {len(trained)} layers, {casts:,} B"
+    return [figure("weight casts", casts, words, "torch: autocast caches casts of leaf weights")]
+
+
 def last_checkpoint(setting: Setting, architecture: Architecture) -> list[Figure]:
     """Checkpoints that are left when the first layer that trains is differentiated."""
     if not setting.checkpointing:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.plan_vs_trace import compare
+from benchmarks.plan_vs_trace import FAMILIES, compare
 from core.errors import TunedeckError
 from core.memory.plan import plan
 from core.memory.setting import Lengths, resolve
@@ -190,3 +190,24 @@ def test_an_8b_lora_at_2048_tokens_takes_seconds_and_little_memory(tmp_path: Pat
     assert figures["cpu"] <= 10  # seconds of one core, imports included
     assert figures["rss"] < 3 << 30
     assert figures["peak"] == pytest.approx(18_006_796_552, rel=0.02)
+
+
+def test_gradients_that_survive_and_casts_that_are_cached_meet_at_the_end_of_the_forward(
+    tmp_path: Path,
+) -> None:
+    from core.train.dry_run import dry_run
+
+    config, lengths = FAMILIES["qwen3"], Lengths(rows=100, longest=256, mean=256.0)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    one = parse_recipe(
+        "",
+        [
+            "data.max_length=256", "training.micro_batch=1", "training.accumulation=4", "data.eval_fraction=0",
+            "tuner.method=full", "model.dtype=float32", "training.extra.bf16=true",
+        ],
+    )  # fmt: skip
+    made = plan(one, read_architecture(config), lengths, room=Room("cuda"))
+    workspace = sum(item.bytes for item in made.static if item.category == "cuBLAS workspace")
+    traced = dry_run(one, tmp_path, lengths)
+    assert made.to_json()["peak_phase"] == "loss"
+    assert made.peak_allocated_bytes - workspace == pytest.approx(traced["peak_allocated_bytes"], rel=0.01)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from core.memory.figure import total
 from core.memory.setting import Lengths, Setting, resolve
 from core.memory.stack import Stack
-from core.memory.working import kept_activations, last_checkpoint, last_norm, transient, working_set
+from core.memory.working import (
+    cached_casts,
+    kept_activations,
+    last_checkpoint,
+    last_norm,
+    transient,
+    working_set,
+)
 from core.recipe import parse_recipe
 from tests.unit.memory.shapes import LLAMA_3_8B, architecture
 
@@ -53,3 +60,13 @@ def test_eager_scores_have_gradients_before_and_after_the_softmax() -> None:
     assert 8 * scores in [item.bytes for item in figures]
     kept = [item.bytes for item in figures if "scores 4 B" in item.formula]
     assert kept == [4 * scores]  # their 16-bit copy has had its backward
+
+
+def test_casts_of_weights_that_train_are_kept_until_the_forward_ends() -> None:
+    linears = 32 * (2 * H * H + 2 * H * 1024 + 3 * H * F)
+    mixed = ("tuner.method=full", "model.dtype=float32", "training.extra.bf16=true")
+    assert total(cached_casts(setting(*mixed), SHAPE)) == 2 * linears
+    last = setting("tuner.method=freeze", "tuner.train_last_layers=4", *mixed[1:])
+    assert total(cached_casts(last, SHAPE)) == 2 * linears // 8
+    for other in (("tuner.method=full",), mixed[:2], mixed[1:]):  # bf16; no autocast; LoRA on an fp32 base
+        assert cached_casts(setting(*other), SHAPE) == []
