@@ -74,6 +74,16 @@ def test_init_lays_its_options_over_the_defaults(tmp_path: Path) -> None:
     assert (recipe.data.source, recipe.tuner.rank, recipe.alpha) == ("chats.jsonl", 8, 16)
 
 
+def test_init_can_write_what_suits_the_embedded_model(tmp_path: Path) -> None:
+    from core.demo.paths import RECIPE
+
+    file = tmp_path / "mine.toml"
+    assert call("init", str(file), "--demo") == 0
+    assert read_recipe(file) == read_recipe(RECIPE)
+    missing = [key for key in known_keys() if key.partition(".")[2] not in file.read_text()]
+    assert missing == []
+
+
 def test_init_never_writes_over_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "recipe.toml"
     file.write_text("# mine")

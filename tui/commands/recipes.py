@@ -26,6 +26,12 @@ NewFile = Annotated[
 ]
 
 
+Demo = Annotated[
+    bool,
+    typer.Option("--demo", help="The recipe of the embedded model: small batches, a high rate, 3 epochs."),
+]
+
+
 def add_to(app: typer.Typer) -> None:
     app.command("init")(init)
 
@@ -39,11 +45,15 @@ def init(
     loss_on: LossOnOption = None,
     template: TemplateOption = None,
     max_length: MaxLengthOption = None,
+    demo: Demo = False,
 ) -> None:
     """Write a recipe with every key, its default and the reason for it.
 
+    The defaults suit models of a billion parameters and more; --demo writes what suits the embedded one.
+
     Example: tunedeck init --model demo --data chats.jsonl
     """
+    from core.demo.paths import RECIPE
     from core.errors import UsageError
     from core.recipe import Recipe
     from core.recipe_comments import commented_text
@@ -53,10 +63,10 @@ def init(
     if target.exists():
         raise UsageError("there is a file of that name already", where=str(target), fix="name another one")
     chosen = Recipe()
-    if changes or model or data or loss_on or template or max_length:
+    if demo or changes or model or data or loss_on or template or max_length:
         chosen = recipe_from(
             ctx,
-            None,
+            RECIPE if demo else None,
             changes,
             model=model,
             data=data,
