@@ -21,7 +21,6 @@ from tui.commands.options import (
     say,
     workspace_of,
 )
-from tui.widgets.text import visible
 
 if TYPE_CHECKING:
     from core.memory.fit import Case
@@ -110,6 +109,8 @@ def plan(
     priced = price(chosen, workspace_of(ctx), _room(gpu, memory), vocabulary=vocabulary)
     without_data = f"planned without data: {priced.data_problem}" if priced.data_problem else ""
     if without_data:
+        from tui.widgets.text import visible
+
         say(f"note: {visible(without_data)}")
     subject = case(priced.architecture, priced.lengths, priced.plan.room)
     if solve:
