@@ -109,11 +109,29 @@ def _addmm(acc: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> None:
     """cuBLAS adds into fp32 from 16-bit inputs directly; the CPU makes fp32 copies of both."""
 
 
+class UsedTile:
+    """In the place of TRL's loss: its tile of logits is as wide as the vocabulary fills it.
+
+    The buffer is made 32,768 wide for any vocabulary. A host gives memory to the part that is written alone.
+    """
+
+    @staticmethod
+    def apply(
+        hidden: torch.Tensor, weight: torch.Tensor, bias: Any, targets: Any, temperature: float, chunk_size: int,
+        *rest: Any,
+    ) -> Any:  # fmt: skip
+        from trl.kernels import ChunkedLogProbFunction
+
+        width = min(chunk_size, weight.shape[0])
+        return ChunkedLogProbFunction.apply(hidden, weight, bias, targets, temperature, width, *rest)
+
+
 @contextlib.contextmanager
 def patched(device: str) -> Iterator[None]:
-    """The corrections in force. For device "cpu" only what fake tensors need; for "cuda" all of them."""
+    """The corrections in force. For device "cpu" what fake tensors need and `UsedTile`; for "cuda" those of CUDA."""
     import transformers.masking_utils as masking
     import trl.kernels.chunked_logprob as head
+    import trl.trainer.utils as fused
 
     # Fake inputs look like tracing, which asks for a mask that a real equal-length batch does not get.
     changes: list[tuple[Any, str, Any]] = [(masking, "find_packed_sequence_indices", lambda *_, **__: None)]
@@ -125,6 +143,8 @@ def patched(device: str) -> Iterator[None]:
             (head, "_backward_tile", _nothing),
             (head, "_addmm_fp32", _addmm),
         ]
+    else:
+        changes.append((fused, "_ChunkedLogProbFunction", UsedTile))
     before = [(place, name, getattr(place, name)) for place, name, _ in changes]
     try:
         for place, name, value in changes:

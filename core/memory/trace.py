@@ -361,6 +361,8 @@ def _corrections(setting: Setting) -> tuple[str, ...]:
     found = [
         "a padded batch: with its attention mask" if padded else "a batch of equal rows: no attention mask"
     ]
+    if setting.device == "cpu" and setting.loss.kind == "fused head":
+        found.append("of a loss tile the part that the vocabulary fills: a host holds no more")
     if setting.device == "cuda":
         found += ["loss tiles as Triton runs them", "SDPA as the flash kernel runs it"]
         if setting.dropout:

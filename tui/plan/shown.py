@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from core.memory.comparison import Comparison
 from core.memory.devices import Device
 from core.memory.figure import GIB, by_category, in_gib
 from core.memory.fit import Lever
@@ -85,12 +86,8 @@ def status(view: str, views: Sequence[str], traced: str, note: str) -> list[Part
 
 def dry_run(traced: dict[str, Any], plan: Plan) -> str:
     """What a dry run counted, beside the plan."""
-    peak = traced["peak_allocated_bytes"]
-    where = traced["modules"][traced["peak_phase"]]
-    return (
-        f"dry run {peak / GIB:.2f} GiB in {traced['peak_phase']} at {where}, {traced['seconds']} s; "
-        f"the plan is {plan.peak_allocated_bytes / peak - 1:+.1%}"
-    )
+    compared = Comparison(traced["peak_allocated_bytes"], plan.peak_allocated_bytes)
+    return compared.words + (f"; {compared.advice}" if compared.advice else "")
 
 
 def legend(plan: Plan, cells: int) -> list[Part]:

@@ -140,6 +140,11 @@ def test_the_dry_run_stands_in_the_json_answer_and_has_as_many_rows_as_were_aske
     weights = 2 * (2 * layer + 64 + 5000 * 64)
     assert traced["phases"]["step"]["weights"] == document["phases"]["step"]["weights"] == weights
     assert traced["peak_phase"] in document["phases"]
+    compared = document["comparison"]
+    assert compared["traced_bytes"] == traced["peak_allocated_bytes"]
+    assert compared["difference"] == round(
+        traced["peak_allocated_bytes"] / document["peak_allocated_bytes"] - 1, 4
+    )
     assert traced["peak_allocated_bytes"] == max(sum(phase.values()) for phase in traced["phases"].values())
     nothing = tunedeck("plan", "--model", str(config), "--trace", "--vocabulary", "0", cwd=tmp_path)
     assert (nothing.returncode, nothing.stdout) == (2, "")
