@@ -133,9 +133,8 @@ def check(
     require_rows(rows, data.source)
     eval_rows = read_rows(data.eval_source, workspace, data) if data.eval_source else None
     place = report_place(recipe, model_folder, rows, eval_rows, workspace)
-    if place is not None and (kept := kept_fields(place)) is not None:
-        seconds = {"total": time.perf_counter() - started}
-        return CheckReport(**{**kept, "cached": True, "seconds": seconds})
+    if (kept := _kept_report(place, started)) is not None:
+        return kept
     tokenizer = load_tokenizer(model_folder, trust_remote_code=recipe.model.trust_remote_code)
     drafter = Drafter(data, tokenizer, choose_template(data.template, tokenizer, workspace))
     checked = _Checked(recipe, model_facts(recipe, model_folder, drafter), rows, eval_rows, progress, started)
@@ -147,6 +146,24 @@ def check(
     if place is not None:
         keep(place, report)
     return report
+
+
+def earlier_report(
+    recipe: Recipe, model_folder: Path, *, workspace: Path | None = None
+) -> CheckReport | None:
+    """The kept report of a check of the same rows, model and settings; None if there is none."""
+    started = time.perf_counter()
+    data = recipe.data
+    rows = read_rows(data.source, workspace, data)
+    eval_rows = read_rows(data.eval_source, workspace, data) if data.eval_source else None
+    return _kept_report(report_place(recipe, model_folder, rows, eval_rows, workspace), started)
+
+
+def _kept_report(place: Path | None, started: float) -> CheckReport | None:
+    fields = None if place is None else kept_fields(place)
+    if fields is None:
+        return None
+    return CheckReport(**{**fields, "cached": True, "seconds": {"total": time.perf_counter() - started}})
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from core.data.rowpass import Outcome
 from core.data.types import Finding, Severity
 
@@ -18,19 +20,16 @@ _FIXES = {
 }
 _SEVERITIES: dict[str, Severity] = {"no-trained-token": "warning", "preference-rows": "error"}
 
+_CAUSES_NAMED = 8
+
 
 def findings_of(outcome: Outcome, max_length: int) -> tuple[Finding, ...]:
     """One finding per cause, worst first: nothing is left out of training without one."""
     found = []
     for code, where in outcome.problems.items():
-        rows = tuple(sorted(row for row, _ in where))
-        cause = (
-            where[0][1]
-            if len({why for _, why in where}) == 1
-            else f"{where[0][1]} (row {where[0][0]}; others differ)"
-        )
         fix = _FIXES.get(code, "mend or remove the rows; the others are used")
-        found.append(Finding(code, _SEVERITIES.get(code, "error"), rows, f"not trained: {cause}", fix))
+        for cause, rows in _by_cause(where):
+            found.append(Finding(code, _SEVERITIES.get(code, "error"), rows, f"not trained: {cause}", fix))
     if outcome.cut:
         found.append(
             Finding(
@@ -43,3 +42,18 @@ def findings_of(outcome: Outcome, max_length: int) -> tuple[Finding, ...]:
             )
         )
     return tuple(sorted(found, key=lambda item: ("error", "warning", "note").index(item.severity)))
+
+
+def _by_cause(where: list[tuple[int, str]]) -> list[tuple[str, tuple[int, ...]]]:
+    """Rows under their own cause, the most frequent first; where there are many, the rest is told as a number."""
+    rows_of: dict[str, list[int]] = defaultdict(list)
+    for row, cause in sorted(where):
+        rows_of[cause].append(row)
+    ranked = sorted(rows_of.items(), key=lambda item: -len(item[1]))
+    named = [(cause, tuple(rows)) for cause, rows in ranked[:_CAUSES_NAMED]]
+    rest = ranked[_CAUSES_NAMED:]
+    if rest:
+        rows = tuple(sorted(row for _, of_cause in rest for row in of_cause))
+        plural = "s" if len(rest) > 1 else ""
+        named.append((f"{len(rest):,} other cause{plural}, the first: {rest[0][0]}", rows))
+    return named

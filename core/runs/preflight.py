@@ -17,6 +17,7 @@ from core.models.sources import ModelFiles, is_hub_id, locate
 from core.models.targets import trainable_parameters
 from core.models.weight_files import refuse_pickles
 from core.recipe import Recipe, require_here
+from core.runs.data_line import data_line
 from core.runs.folder import Run
 from core.runs.surroundings import (
     Check,
@@ -132,7 +133,7 @@ def _checks(
     except TunedeckError as error:
         yield failed("data", error)
     if prepared is not None:
-        yield data_check(prepared)
+        yield data_line(recipe, model.folder, prepared, workspace.root, progress)
         yield from _tokens(recipe, model.folder, prepared)
     yield from _trained(recipe, architecture)
     lengths = lengths_of(prepared) if prepared is not None and prepared.examples else None
@@ -148,17 +149,6 @@ def require_known_names(recipe: Recipe) -> None:
             raise UsageError(
                 f'training.stop_on: there is no watch rule "{rule}"', fix=f"known: {', '.join(RULES)}"
             )
-
-
-def data_check(prepared: Prepared) -> Check:
-    """Rows and their worst finding. Rows with errors are not trained; only an empty set blocks."""
-    evidence = f"{prepared.examples:,} of {prepared.rows:,} rows, {prepared.trained_tokens:,} trained tokens"
-    if prepared.trained_tokens == 0:
-        return Check("data", "fail", evidence, "tunedeck check names the rows and the cause")
-    worst = next((item for item in prepared.findings if item.severity in ("error", "warning")), None)
-    if worst is None:
-        return Check("data", "ok", evidence)
-    return Check("data", "warn", f"{evidence}; {worst.count} rows {worst.cause}", worst.fix)
 
 
 def _model_missing(recipe: Recipe, error: TunedeckError) -> Check:

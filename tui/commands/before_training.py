@@ -7,10 +7,11 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from tui.commands.check import Narrator
 from tui.commands.options import say
 
 if TYPE_CHECKING:
@@ -44,22 +45,30 @@ def look_before(workspace: Workspace, recipe: Recipe, rows: Path, *, yes: bool) 
     """Print the checklist of a recipe. Raises TunedeckError if something blocks, or warns and nobody agrees."""
     from core.runs.preflight import preflight
 
-    _decide(preflight(workspace, recipe, rows, _line), yes=yes)
+    _decide(preflight(workspace, recipe, rows, _Lines()), yes=yes)
 
 
 def look_again(workspace: Workspace, run: Run, *, yes: bool) -> None:
     """As `look_before`, for a run that goes on: what may have changed since it was started."""
     from core.runs.preflight import preflight_resume
 
-    _decide(preflight_resume(workspace, run, _line), yes=yes)
+    _decide(preflight_resume(workspace, run, _Lines()), yes=yes)
 
 
-def _line(check: object) -> None:
-    from core.runs.surroundings import Check
+class _Lines:
+    """Each check as a line; now and then, while the rows are worked on, how far that is."""
 
-    if isinstance(check, Check):
-        fix = f"; {check.fix}" if check.fix and check.state != "ok" else ""
-        say(f"{MARKS[check.state]}  {check.check}: {check.evidence}{fix}")
+    def __init__(self) -> None:
+        self._tell = Narrator()
+
+    def __call__(self, found: Any) -> None:
+        from core.runs.surroundings import Check
+
+        if not isinstance(found, Check):
+            self._tell(found)
+            return
+        fix = f"; {found.fix}" if found.fix and found.state != "ok" else ""
+        say(f"{MARKS[found.state]}  {found.check}: {found.evidence}{fix}")
 
 
 def _decide(listed: Preflight, *, yes: bool) -> None:

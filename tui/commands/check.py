@@ -24,6 +24,7 @@ from tui.commands.options import (
 
 if TYPE_CHECKING:
     from core.data.check import CheckProgress, CheckReport
+    from core.data.prepare import PrepareProgress
 
 FailOn = Literal["error", "warning"]
 FailOnOption = Annotated[
@@ -69,7 +70,7 @@ def check(
     )
     workspace = workspace_of(ctx)
     folder = locate(chosen.model.source, chosen.model.revision, workspace).folder
-    report = check_rows(chosen, folder, _Narrator(), workspace=workspace.root)
+    report = check_rows(chosen, folder, Narrator(), workspace=workspace.root)
     if as_json:
         print_json(report.to_json(chosen))
     else:
@@ -83,13 +84,13 @@ def fails(report: CheckReport, fail_on: FailOn) -> bool:
     return report.worst() in (("error",) if fail_on == "error" else ("error", "warning"))
 
 
-class _Narrator:
+class Narrator:
     """Progress to stderr, not more often than every two seconds."""
 
     def __init__(self) -> None:
         self._last = time.monotonic()
 
-    def __call__(self, progress: CheckProgress) -> None:
+    def __call__(self, progress: CheckProgress | PrepareProgress) -> None:
         if time.monotonic() - self._last >= _SECONDS_BETWEEN_REPORTS:
             self._last = time.monotonic()
             say(f"{progress.done:,} of {progress.total:,} rows, {progress.eta_seconds:.0f} s left")

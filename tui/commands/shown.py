@@ -67,6 +67,9 @@ def prepared_lines(prepared: Prepared) -> list[str]:
             f"{finding.severity}: {finding.code}, {plural(finding.count, 'row')} ({rows}): {visible(finding.cause)}"
         )
         lines.append(f"  {finding.fix}")
+    counts = {name: sum(item.severity == name for item in prepared.findings) for name in ("error", "warning")}
+    known = ", ".join(plural(count, name) for name, count in counts.items())
+    lines.append(f"{known} in preparing; tunedeck check looks at every row for more")
     return lines
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from core.data.check import CheckProgress
 from core.errors import TunedeckError
 from core.recipe import Recipe
 from core.runs.folder import Run
@@ -104,7 +105,8 @@ class Starter:
             if isinstance(value, Check):
                 self._screen.add(value)
             else:
-                self._screen.busy_with(f"preparing the rows: {value.done} of {value.total}")
+                doing = "checking" if isinstance(value, CheckProgress) else "preparing"
+                self._screen.busy_with(f"{doing} the rows: {value.done} of {value.total}")
         elif job == self._launching:
             self._said(f"preparing the rows: {value.done} of {value.total}")
 

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from core.data.check import check
+from core.demo import paths
 from core.errors import UsageError
-from core.recipe import Recipe, parse_recipe
+from core.recipe import Recipe, parse_recipe, read_recipe
 from core.runs.events import read_events
 from core.runs.find import find_runs, living_runs
 from core.runs.folder import Run
@@ -20,7 +22,7 @@ from core.runs.preflight import Preflight, preflight
 from core.runs.queue import enqueue, take_out, waiting
 from core.runs.shelf import annotate, bring_back, put_away
 from core.runs.state import read_state
-from core.runs.surroundings import checkpoint_bytes
+from core.runs.surroundings import Check, checkpoint_bytes
 from core.workspace import Workspace
 from tests.integration.runs.conftest import TINY, MakeRun, wait_for
 
@@ -97,6 +99,68 @@ def test_rows_without_an_end_token_are_warned_about(
     short = preflight(chats, recipe_of(tiny_model, "data.max_length=12"), tmp_path / "rows")
     stop = next(check for check in short.checks if check.check == "stop token")
     assert stop.state == "warn" and "without a trained end token" in stop.evidence
+
+
+def _turns(question: str, answer: str, **of_answer: object) -> dict[str, object]:
+    return {
+        "messages": [
+            {"role": "user", "content": question},
+            {"role": "assistant", "content": answer, **of_answer},
+        ]
+    }
+
+
+def _data_check(workspace: Workspace, model: Path, rows: list[object], *changes: str) -> Check:
+    (workspace.root / "chat.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    listed = preflight(workspace, recipe_of(model, *changes), workspace.root / "rows")
+    return next(check for check in listed.checks if check.check == "data")
+
+
+def test_the_data_line_says_what_a_whole_check_finds(chats: Workspace, tiny_model: Path) -> None:
+    masked: list[object] = [_turns(f"Say {n}.", f"I say {n}.", weight=0) for n in range(20)]
+    found = _data_check(chats, tiny_model, masked, "data.eval_fraction=0")
+    assert found.state == "warn" and found.fix == "tunedeck check lists them"
+    assert "1 error: flags-unused (20 rows)" in found.evidence
+    (chats.root / "eval.jsonl").write_text(json.dumps(_turns("Say 3.", "No.")))
+    good: list[object] = [_turns(f"Say {n}.", f"I say {n}.") for n in range(20)]
+    leaked = _data_check(chats, tiny_model, good, "data.eval_source=eval.jsonl")
+    assert leaked.state == "warn" and "1 error: eval-leak (1 row)" in leaked.evidence
+    assert "not trained" not in leaked.evidence
+
+
+def test_the_data_line_counts_every_row_that_is_not_trained(chats: Workspace, tiny_model: Path) -> None:
+    bad: list[object] = [
+        {},
+        {"a": 1},
+        "text",
+        {"messages": 3},
+        {"messages": [{"role": "user", "content": "Hi"}]},
+    ]
+    good: list[object] = [_turns(f"Say {n}.", f"I say {n}.") for n in range(9)]
+    found = _data_check(chats, tiny_model, [*good, *bad], "data.eval_fraction=0")
+    assert (
+        found.evidence.startswith("9 of 14 rows, ")
+        and ", 5 not trained; 4 errors: unknown-columns (2 rows), " in found.evidence
+    )
+
+
+def test_a_large_set_is_not_checked_on_the_spot(
+    chats: Workspace, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.runs.data_line.MOST_ROWS", 29)
+    recipe = recipe_of(tiny_model, "training.seed=7311")
+    first = preflight(chats, recipe, tmp_path / "a").checks[2]
+    assert first.state == "warn" and first.evidence.endswith("; not checked: 30 rows")
+    assert first.fix == "run tunedeck check"
+    check(recipe, tiny_model, workspace=chats.root)
+    second = preflight(chats, recipe, tmp_path / "b").checks[2]
+    assert (second.check, second.state) == ("data", "ok")
+
+
+def test_the_demo_asks_nothing_about_its_rows(workspace: Workspace, tmp_path: Path) -> None:
+    recipe = read_recipe(paths.RECIPE)
+    listed = preflight(workspace, recipe, tmp_path / "rows")
+    assert states(listed)["data"] == "ok"
 
 
 @pytest.mark.slow
