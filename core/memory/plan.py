@@ -166,8 +166,7 @@ def _notes(
         notes.append(f"the longest row decides: {setting.length:,} tokens")
     if setting.weight == 4 and setting.device == "cuda":
         notes.append('weights in fp32: model.dtype = "bfloat16" halves them and the checkpoints')
-    if architecture.context_length and setting.length > architecture.context_length:
-        notes.append(f"rows are longer than the model's context of {architecture.context_length:,} tokens")
+    notes += _beyond_context(recipe, architecture.context_length, lengths)
     if optimizer_named(setting.optimizer).paged:
         notes.append(
             "paged optimizer states lie outside the allocator and move to the host when room is short"
@@ -175,3 +174,21 @@ def _notes(
     if architecture.experts:
         notes.append("mixture of experts: memory counts all experts, compute only those a token uses")
     return tuple(notes)
+
+
+def _beyond_context(recipe: Recipe, context: int, lengths: Lengths | None) -> list[str]:
+    """Said of rows only where their lengths are known; else of what `max_length` lets through."""
+    limit = recipe.data.max_length
+    if not context or limit <= context:
+        return []
+    if lengths is None:
+        return [
+            f"max_length {limit:,} is above the model's context of {context:,} tokens: "
+            "rows longer than that would go beyond it"
+        ]
+    if recipe.data.packing == "wrapped":
+        return [f"packs of {limit:,} tokens are longer than the model's context of {context:,} tokens"]
+    longest = min(lengths.longest, limit)
+    if longest <= context:
+        return []
+    return [f"the longest row, {longest:,} tokens, is beyond the model's context of {context:,} tokens"]

@@ -60,11 +60,13 @@ def verdict_of(peak: int, outside: int, available: int | None, reserve: int | No
 
 
 def usable(outside: int, available: int | None, reserve: int | None = None) -> int | None:
-    """The largest peak that still fits."""
+    """The largest peak that still fits; negative by what is missing for the process alone."""
     if available is None:
         return None
     room = available - outside
-    return max(room - reserve if reserve is not None else int(FITS_SHARE * room), 0)
+    if reserve is not None:
+        return room - reserve
+    return int(FITS_SHARE * room) if room > 0 else room
 
 
 def read_amount(text: str, *, where: str = "") -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.data.lookup import cached_report
+from core.data.rows import read_rows
 from core.errors import TunedeckError
 from core.memory.calibration import calibrated
 from core.memory.devices import Device, read_devices, rooms_for
@@ -104,9 +105,29 @@ def lengths_or_why_not(
     except OSError as error:
         return None, f"{error.filename}: {error.strerror}"
     try:
-        return (lengths_of(json.loads(report.read_text(encoding="utf-8"))), "") if report else (None, "")
-    except (OSError, ValueError, KeyError):
+        if report:
+            return lengths_of(json.loads(report.read_text(encoding="utf-8"))), ""
+        return checked_lengths(recipe, model_folder, workspace), ""
+    except (OSError, ValueError, KeyError, TunedeckError):
         return None, ""
+
+
+def checked_lengths(recipe: Recipe, model_folder: Path, workspace: Workspace) -> Lengths | None:
+    """Lengths of the rows as an earlier check of these very rows found them; None if there was none.
+
+    The longest may be a row that is held out: never less than what training meets.
+    """
+    from core.data.kept_checks import kept_fields, report_place
+
+    data, root = recipe.data, workspace.root
+    rows = read_rows(data.source, root, data, reach="here")
+    eval_rows = read_rows(data.eval_source, root, data, reach="here") if data.eval_source else None
+    place = report_place(recipe, model_folder, rows, eval_rows, root)
+    found = kept_fields(place) if place is not None else None
+    if not found or not found["examples"]:
+        return None
+    longest = min(int(found["lengths"].tokens.max()), data.max_length)
+    return lengths_of({**found, "longest": longest})
 
 
 def lengths_of(report: dict[str, Any]) -> Lengths:

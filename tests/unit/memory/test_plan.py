@@ -207,3 +207,28 @@ def test_a_resized_vocabulary_is_that_of_a_config_with_so_many_rows() -> None:
     assert nested["text_config"]["vocab_size"] == 64
     with pytest.raises(UsageError, match="holds nothing"):
         with_vocabulary(LLAMA_3_8B, 0)
+
+
+def test_rows_are_said_to_be_beyond_the_context_only_where_their_lengths_are_known() -> None:
+    shape, one = architecture(LLAMA_3_8B | {"max_position_embeddings": 512}), recipe("data.max_length=2048")
+
+    def about_context(lengths: Lengths | None, *changes: str) -> list[str]:
+        made = plan(recipe("data.max_length=2048", *changes) if changes else one, shape, lengths, stack=STACK)
+        return [note for note in made.notes if "context" in note]
+
+    assert about_context(None) == [
+        "max_length 2,048 is above the model's context of 512 tokens: rows longer than that would go beyond it"
+    ]
+    short, long = Lengths(rows=9, longest=79, mean=50.0), Lengths(rows=9, longest=700, mean=50.0)
+    assert about_context(short) == []
+    assert about_context(short, 'data.packing="bfd"') == []
+    assert about_context(short, 'data.packing="wrapped"') != []
+    assert about_context(long) == ["the longest row, 700 tokens, is beyond the model's context of 512 tokens"]
+
+
+def test_what_is_too_much_is_the_whole_gap_even_where_the_process_alone_does_not_fit() -> None:
+    made = plan(
+        recipe(), architecture(LLAMA_3_8B), stack=STACK, room=Room("cuda", "10MiB", 10 << 20, 10 << 20)
+    )
+    gap = made.peak_allocated_bytes + made.outside_bytes - (10 << 20)
+    assert made.margin_bytes == -gap

@@ -173,3 +173,14 @@ def test_gpus_lists_the_host_last(tmp_path: Path) -> None:
     devices = json.loads(found.stdout)
     assert devices[-1]["kind"] == "host"
     assert devices[-1]["total_bytes"] > devices[-1]["free_bytes"] > 0
+
+
+def test_a_plan_uses_the_lengths_that_a_check_of_the_same_rows_found(tmp_path: Path) -> None:
+    assert tunedeck("init", "my.toml", cwd=tmp_path).returncode == 0
+    before = tunedeck("plan", "my.toml", "--json", cwd=tmp_path)
+    assert any("max_length 2,048 is above" in note for note in json.loads(before.stdout)["notes"])
+    checked = json.loads(tunedeck("check", "my.toml", "--json", cwd=tmp_path).stdout)
+    after = json.loads(tunedeck("plan", "my.toml", "--json", cwd=tmp_path).stdout)
+    assert after["length"] == checked["lengths"]["longest"] < 512
+    assert not any("context" in note for note in after["notes"])
+    assert after["tokens_per_step"] < json.loads(before.stdout)["tokens_per_step"]
