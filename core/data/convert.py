@@ -220,7 +220,7 @@ def _turn_column(raw: dict[str, Any]) -> str | None:
     if (
         "completion" not in raw
         and is_turns(prompt)
-        and any(turn.get("role") == "assistant" for turn in prompt)
+        and any(str(turn.get("role")).lower() == "assistant" for turn in prompt)
     ):
         return "prompt"
     return None
@@ -286,8 +286,9 @@ def _unknown_shape(raw: Any) -> Unreadable:
             f"{question} has no answer beside it; the columns are {', '.join(map(str, list(raw)[:8]))}",
             f'name the answer: data.columns = {{prompt = "{question}", completion = "YOUR COLUMN"}}',
         )
+    named = f"the columns are {', '.join(map(str, list(raw)[:8]))}" if raw else "the row has no columns"
     return Unreadable(
         "unknown-columns",
-        f"no known shape; the columns are {', '.join(map(str, list(raw)[:8])) or 'none'}",
+        f"no known shape; {named}",
         'say which is which: data.columns = {prompt = "...", completion = "..."}',
     )

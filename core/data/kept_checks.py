@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from core.data.check import CheckReport
 
 # Raised when the same inputs would give another report, so that older ones are not used.
-CHECK_VERSION = 1
+CHECK_VERSION = 2
 _KEPT_REPORTS = 30
 
 

@@ -46,7 +46,7 @@ from core.recipe import Recipe
 from core.workspace import cache_folder, write_json_atomically
 
 # Raised when the same inputs would give other rows, so that older caches are not used.
-PREPARATION_VERSION = 2
+PREPARATION_VERSION = 3
 BATCH_ROWS = 1024
 _SAMPLE_ROWS = 64
 _KEPT_PREPARATIONS = 30

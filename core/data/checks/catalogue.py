@@ -76,6 +76,7 @@ CATALOGUE: dict[str, Diagnosis] = {
     # True whatever else is.
     "answer-cut": Diagnosis("warning", 9, "max_length cuts the answer: {amount} trained tokens are lost, the end token among them", "raise data.max_length, or split the rows"),
     "empty-answer": Diagnosis("warning", 9, "an answer is empty or blank", "take these rows out, unless silence is meant"),
+    "empty-question": Diagnosis("warning", 9, "a user message is empty or blank", "write the question, or take these rows out"),
     "role-order": Diagnosis("warning", 9, "turns out of order: {detail}", "begin with system or user, and let a tool result follow its call"),
     "same-role-twice": Diagnosis("warning", 9, "two turns of one role in a row: {detail}", "join them"),
     "ends-on-user": Diagnosis("note", 9, "the conversation ends on the user; the last question is never answered", "take the last turn out, or add the answer"),
@@ -84,7 +85,7 @@ CATALOGUE: dict[str, Diagnosis] = {
     "no-chat-markup": Diagnosis("note", 9, "plain strings for a model with a chat template: chat will use markup that training never showed", "write prompt and completion as messages"),
     "joint-blank": Diagnosis("warning", 9, "prompt and completion meet {detail}", "end the prompt without a blank and begin the completion with one"),
     "looks-special": Diagnosis("warning", 9, "{detail} looks like markup but is ordinary text for this tokenizer", "take it out: the chat template adds the model's own markup"),
-    "duplicate-row": Diagnosis("warning", 9, "a copy of an earlier row ({detail})", "keep one of them"),
+    "duplicate-row": Diagnosis("warning", 9, "a copy of an earlier row: {detail}", "keep one of them"),
     "prompt-answered-twice": Diagnosis("warning", 9, "the same prompt, but for case and blanks, has different answers ({detail})", "keep the better one, unless variety is meant"),
     "near-prompt": Diagnosis("warning", 9, "nearly the same prompt, word for word, has different answers ({detail})", "keep the better one, unless the difference matters"),
     "eval-leak": Diagnosis("error", 9, "the prompt is in the evaluation rows too", "take the rows out of one side"),

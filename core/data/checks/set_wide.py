@@ -82,7 +82,7 @@ def _duplicates(facts: SetFacts) -> Generator[Note, None, np.ndarray]:
     copies: np.ndarray = first != np.arange(len(first))
     for place in np.flatnonzero(copies).tolist():
         row = facts.rows[place]
-        yield Note("duplicate-row", row, f"row {row} of row {facts.rows[int(first[place])]}")
+        yield Note("duplicate-row", row, f"row {row} is row {facts.rows[int(first[place])]} again")
     return copies
 
 

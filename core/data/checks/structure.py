@@ -15,6 +15,7 @@ def structure_notes(conversation: Conversation, model: ModelFacts) -> Iterator[N
     if conversation.kind in ("messages", "prompt-completion"):
         yield from _order(conversation)
         yield from _empty_answers(conversation)
+        yield from _empty_questions(conversation)
         yield from _flags(conversation, model)
         yield from _arguments(conversation)
     if conversation.kind == "text-completion":
@@ -54,6 +55,13 @@ def _empty_answers(conversation: Conversation) -> Iterator[Note]:
         if message.role == "assistant" and not message.tool_calls and not str(message.content or "").strip():
             yield Note("empty-answer", conversation.row)
             return
+
+
+def _empty_questions(conversation: Conversation) -> Iterator[Note]:
+    if any(
+        message.role == "user" and not str(message.content or "").strip() for message in conversation.messages
+    ):
+        yield Note("empty-question", conversation.row)
 
 
 def _flags(conversation: Conversation, model: ModelFacts) -> Iterator[Note]:

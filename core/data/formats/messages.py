@@ -28,6 +28,10 @@ _REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")
 _LABELS = ("name", "tool_call_id")
 _FLAG_KEYS = ("train", "loss", "training")
 _WEIGHT_KEYS = ("weight", "loss_weight", "loss_scale")
+_KNOWN_KEYS = frozenset(
+    {*_ROLE_KEYS, *_CONTENT_KEYS, *_REASONING_KEYS, *_LABELS, *_FLAG_KEYS, *_WEIGHT_KEYS, "masked"}
+    | {"tool_calls", "function_call"}
+)
 _TEXT_PARTS = ("text", "input_text", "output_text")
 
 
@@ -68,7 +72,7 @@ def roles_in_words(turns: list[Any]) -> str:
     names = dict.fromkeys(
         str(turn.get("role", turn.get("from", ""))) for turn in turns if isinstance(turn, dict)
     )
-    changed = [f"{name} is {_ROLE_NAMES[name.lower()]}" for name in names if name.lower() in _ROLE_NAMES]
+    changed = [f"{name} is {_role_of(name)}" for name in names if _role_of(name) != name]
     return ", ".join(changed)
 
 
@@ -91,10 +95,12 @@ def _message(turn: Any, number: int, role_keys: tuple[str, ...], content_keys: t
             f"turn {number} names no role; its keys are {', '.join(map(str, list(turn)[:6])) or 'none'}",
             'rename them to role and content, or set data.columns = {role = "...", content = "..."}',
         )
-    role = _ROLE_NAMES.get(named.lower(), named)
+    role = _role_of(named)
     content: Any = next((turn[key] for key in content_keys if turn.get(key) is not None), None)
     reasoning = next((turn[key] for key in _REASONING_KEYS if turn.get(key) is not None), None)
     calls = calls_of(turn.get("tool_calls") or turn.get("function_call"))
+    if content is None and reasoning is None and not calls:
+        _require_content(turn, number, role, content_keys)
     what = f"the content of turn {number}"
     if named.lower() in _CALL_ROLES:
         content, calls = None, (*calls, *calls_of(content))
@@ -112,6 +118,30 @@ def _message(turn: Any, number: int, role_keys: tuple[str, ...], content_keys: t
         },
         train=_flag(turn, number),
         weight=_weight(turn, number),
+    )
+
+
+def _role_of(named: str) -> str:
+    """The role a name stands for; letters of any case. A name that is not known is kept as it is."""
+    lower = named.lower()
+    return lower if lower in ROLES else _ROLE_NAMES.get(lower, named)
+
+
+def _require_content(turn: dict[str, Any], number: int, role: str, content_keys: tuple[str, ...]) -> None:
+    """Raise Unreadable for a turn that says nothing. A null is a reply of the assistant or a tool without text."""
+    if role != "user" and any(key in turn for key in content_keys):
+        return
+    unknown = [str(key) for key in turn if key not in _KNOWN_KEYS and key not in content_keys]
+    if unknown:
+        raise Unreadable(
+            "unknown-message-keys",
+            f"turn {number} has no content; its keys are {', '.join(list(map(str, turn))[:6])}",
+            'rename them to role and content, or set data.columns = {role = "...", content = "..."}',
+        )
+    raise Unreadable(
+        "missing-content",
+        f"turn {number} ({role}) has no content",
+        "write the text as content, or take the row out",
     )
 
 

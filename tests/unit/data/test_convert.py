@@ -182,10 +182,36 @@ def test_the_column_map_overrides_what_would_be_recognised() -> None:
     assert isinstance(wrong, RowProblem) and wrong.code == "unknown-columns" and "nowhere" in wrong.cause
 
 
+def test_role_names_are_read_in_any_case_and_said_so() -> None:
+    shouted = converted(
+        {"messages": [{"role": "User", "content": "Hi"}, {"role": "ASSISTANT", "content": "Yes."}]}
+    )
+    assert not isinstance(shouted, RowProblem)
+    assert [message.role for message in shouted.messages] == ["user", "assistant"]
+    assert shouted.how == "OpenAI messages role/content: User is user, ASSISTANT is assistant"
+
+
+def test_a_call_or_a_silent_reply_needs_no_content() -> None:
+    call = {"type": "function", "function": {"name": "find", "arguments": {}}}
+    called = converted(
+        {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "tool_calls": [call]}]}
+    )
+    silent = converted(
+        {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": None}]}
+    )
+    assert not isinstance(called, RowProblem) and not isinstance(silent, RowProblem)
+
+
 @pytest.mark.parametrize(
     ("raw", "code", "says"),
     [
         ({"messages": [{"toy_input": "x"}]}, "unknown-message-keys", "its keys are toy_input"),
+        ({"messages": [{"role": "user"}, {"role": "assistant", "content": "Yes."}]}, "missing-content", "turn 1 (user) has no content"),
+        ({"messages": [{"role": "user", "content": None}, {"role": "assistant", "content": "Yes."}]}, "missing-content", "turn 1 (user)"),
+        ({"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant"}]}, "missing-content", "turn 2 (assistant)"),
+        ({"messages": [{"role": "user", "contnet": "Hi"}]}, "unknown-message-keys", "turn 1 has no content; its keys are role, contnet"),
+        ({"conversations": [{"from": "human"}, {"from": "gpt", "value": "Yes."}]}, "missing-content", "turn 1 (user)"),
+        ({}, "unknown-columns", "no known shape; the row has no columns"),
         ({"messages": []}, "no-messages", "holds no turns"),
         ({"a": 1, "b": 2}, "unknown-columns", "the columns are a, b"),
         ({"question": "Hi", "answer": float("nan")}, "missing-value", "answer is NaN"),

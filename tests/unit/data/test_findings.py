@@ -134,6 +134,7 @@ CASES = [
     row("unknown-format", 7, "null", [1, 2], '"only text"'),
     row("unknown-columns", {"ask": "a", "reply": "b"}),
     row("unknown-message-keys", {"messages": [{"who": "me", "says": "Hi"}]}),
+    row("missing-content", turns(("user", {}), ("assistant", "Yes.")), turns(("user", "Hi"), ("assistant", {}))),
     row("no-messages", {"messages": []}),
     row("too-many-turns", {"messages": [{"role": "user", "content": "a"}] * 50_001}),
     row("wrong-type", {"messages": "text"}, {"messages": {"role": "user"}}),
@@ -195,6 +196,7 @@ CASES = [
     row("labels-shifted", {"input_ids": list(range(5, 15)), "labels": [*range(6, 15), -100]}, good=({"input_ids": list(range(5, 15)), "labels": [-100, *range(6, 15)]},)),
     # True whatever else is.
     row("empty-answer", chat("Say nothing.", " \n")),
+    row("empty-question", chat("", "Yes."), chat(" \n", "Yes.")),
     row("role-order", turns(("assistant", "Hm."), ("user", "Hi"), ("assistant", "Yes."))),
     row("same-role-twice", turns(("user", "Hm."), ("user", "Hi"), ("assistant", "Yes."))),
     row("ends-on-user", chat("Hi", "Yes.", "And then?")),

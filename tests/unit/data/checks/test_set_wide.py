@@ -27,13 +27,16 @@ def notes(
 
 def test_every_copy_after_the_first_names_the_first() -> None:
     found = notes(chat(3, "Hi", "Yes."), chat(5, "Hi", "Yes."), chat(8, "Hi", "Yes."), chat(9, "Ho", "Yes."))
-    assert found == [Note("duplicate-row", 5, "row 5 of row 3"), Note("duplicate-row", 8, "row 8 of row 3")]
+    assert found == [
+        Note("duplicate-row", 5, "row 5 is row 3 again"),
+        Note("duplicate-row", 8, "row 8 is row 3 again"),
+    ]
 
 
 def test_one_prompt_two_answers() -> None:
     found = notes(chat(0, "Say it.", "Yes."), chat(1, " say  IT.", "No."), chat(2, "Say it.", "Yes."))
     assert found == [
-        Note("duplicate-row", 2, "row 2 of row 0"),
+        Note("duplicate-row", 2, "row 2 is row 0 again"),
         Note("prompt-answered-twice", 1, "rows 0 and 1"),
     ]
 
