@@ -17,7 +17,7 @@ from core.errors import TunedeckError, UsageError
 from core.recipe import Recipe
 from core.runs.distributed import ELASTIC_SIGNALS, launcher_environment
 from core.runs.events import append_event
-from core.runs.folder import Run
+from core.runs.folder import PREPARED, Run
 from core.runs.start import create, default_name
 from core.workspace import Workspace, write_atomically
 
@@ -86,6 +86,7 @@ def launch_files(
         for file, text in {NODE_SCRIPT: node_script(job), **TARGETS[to](job)}.items():
             write_atomically(folder / file, text)
             written.append(folder / file)
+        append_event(run.folder, "status", state=PREPARED, note="")
         append_event(
             run.folder,
             "end",

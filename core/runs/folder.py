@@ -11,9 +11,12 @@ from typing import Any
 
 from core.errors import TunedeckError, UsageError
 from core.recipe import Recipe, read_recipe
+from core.runs.events import newest_of_each_kind
 from core.workspace import Workspace
 
 LAST = "last"
+PREPARED = "prepared"  # the status of a run whose launch files were written, until one of them starts it
+_NEWEST_BYTES = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,27 +132,53 @@ def new_run(workspace: Workspace, name: str = "") -> Run:
 def open_run(workspace: Workspace, named: str) -> Run:
     """The run a person means: its folder, its id, the beginning or end of its id, or "last".
 
-    Raises UsageError if there is none or more than one.
+    "last" is the newest that was started. Raises UsageError if there is none or more than one.
     """
+    if not named.strip():
+        raise UsageError("name a run", fix="tunedeck runs lists them")
     as_path = Path(named).expanduser()
     if is_run_folder(as_path):
         return Run(as_path.resolve())
     runs = run_folders(workspace)
     if named == LAST and runs:
-        return Run(runs[-1])
-    exact = [folder for folder in runs if folder.name == named]
+        return _newest_started(runs)
+    return Run(folder_named(runs, named, where=workspace.runs))
+
+
+def _newest_started(runs: list[Path]) -> Run:
+    for folder in reversed(runs):
+        if not is_only_prepared(folder):
+            return Run(folder)
+    raise UsageError(
+        "no run was started yet",
+        fix=f"{runs[-1].name} is prepared: start it with the files in its folder launch",
+    )
+
+
+def is_only_prepared(folder: Path) -> bool:
+    """Whether launch files were written for this run and none of them has started it."""
+    status = [event for event in newest_of_each_kind(folder, _NEWEST_BYTES) if event["kind"] == "status"]
+    return bool(status) and status[-1]["state"] == PREPARED
+
+
+def folder_named(folders: list[Path], named: str, *, where: Path) -> Path:
+    """The folder with that name, or the only one whose name begins or ends so; `where` they lie.
+
+    Raises UsageError if there is none or more than one.
+    """
+    exact = [folder for folder in folders if folder.name == named]
     near = exact or [
-        folder for folder in runs if folder.name.startswith(named) or folder.name.endswith(named)
+        folder for folder in folders if folder.name.startswith(named) or folder.name.endswith(named)
     ]
     if len(near) == 1:
-        return Run(near[0])
+        return near[0]
     if near:
         raise UsageError(
             f"{named} fits {len(near)} runs: {', '.join(folder.name for folder in near[:5])}",
             fix="write more of the id",
         )
-    known = ", ".join(folder.name for folder in runs[-3:]) or "none yet"
-    raise UsageError(f"no run {named}", where=str(workspace.runs), fix=f"the newest are: {known}")
+    known = ", ".join(folder.name for folder in folders[-3:]) or "none yet"
+    raise UsageError(f"no run {named}", where=str(where), fix=f"the newest are: {known}")
 
 
 def run_folders(workspace: Workspace) -> list[Path]:

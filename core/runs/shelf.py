@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from core.errors import TunedeckError, UsageError
-from core.runs.folder import Run, is_run_folder
+from core.runs.folder import Run, folder_named, is_run_folder
 from core.runs.state import read_state
 from core.workspace import Workspace, write_json_atomically
 
@@ -46,13 +46,14 @@ def put_away(workspace: Workspace, run: Run) -> Path:
 
 
 def bring_back(workspace: Workspace, name: str) -> Run:
-    """Take a run out of the trash again. Raises UsageError if it is not there."""
-    source = workspace.trash / name
-    if not is_run_folder(source):
-        raise UsageError(f"no run {name} in the trash", where=str(workspace.trash))
-    target = workspace.runs / name
+    """Take a run out of the trash again: named by its id, or the start or end of it. Raises UsageError if it is not there."""
+    if not name.strip():
+        raise UsageError("name a run", fix="tunedeck runs --trash lists them")
+    removed = sorted(folder for folder in workspace.trash.glob("*") if is_run_folder(folder))
+    source = folder_named(removed, name, where=workspace.trash)
+    target = workspace.runs / source.name
     if target.exists():
-        raise UsageError(f"there is a run {name} already", where=str(target))
+        raise UsageError(f"there is a run {source.name} already", where=str(target))
     source.rename(target)
     return Run(target)
 

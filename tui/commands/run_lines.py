@@ -55,8 +55,9 @@ def sentence(state: RunState) -> str:
 
 
 def word_of(state: RunState) -> str:
-    """The state in one word for a person; a run that was killed was stopped by that."""
-    return "killed" if state.phase == "killed" and state.ended else state.state.replace("_", " ")
+    """The state in one word for a person; a run that was killed was stopped by that, a prepared one never started."""
+    told = state.phase in ("killed", "prepared") and state.ended
+    return state.phase if told else state.state.replace("_", " ")
 
 
 def table(states: Iterable[RunState]) -> list[str]:

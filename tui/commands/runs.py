@@ -290,14 +290,16 @@ def restore(ctx: typer.Context, run: RunName, as_json: AsJson = False) -> None:
 
 
 def _living(ctx: typer.Context, name: str) -> Run:
-    from core.errors import UsageError
+    from core.errors import TunedeckError
     from core.runs.folder import open_run
     from core.runs.state import read_state
 
     run = open_run(workspace_of(ctx), name)
     state = read_state(run.folder)
     if state.ended:
-        raise UsageError(f"run {run.id} has ended: {state.state}", fix="tunedeck runs lists those that live")
+        raise TunedeckError(
+            f"run {run.id} has ended: {state.state}", fix="tunedeck runs lists those that live"
+        )
     return run
 
 

@@ -67,7 +67,7 @@ def state_word(state: RunState, place: int = 0) -> str:
     """`● running`; of a run that waits for its turn `… queued 2`."""
     if state.phase == "queued" and not state.ended:
         return f"{mark('queued')} {place}" if place else mark("queued")
-    return mark("killed" if state.phase == "killed" else state.state)
+    return mark(state.phase if state.ended and state.phase in ("killed", "prepared") else state.state)
 
 
 def with_tags(state: RunState) -> str:

@@ -42,7 +42,7 @@ def summary_of_resume(run: Run, recipe: Recipe) -> str:
 def headline(state: RunState, record: Record) -> list[Part]:
     """One line: how the run stands, and how far it is."""
     step, steps = record.step or state.step, record.steps or state.steps or 0
-    word = mark("killed" if state.phase == "killed" else state.state)
+    word = mark(state.phase if state.ended and state.phase in ("killed", "prepared") else state.state)
     if state.state == "starting" and record.status not in ("", "starting"):
         word = f"{word}: {record.status}"
     parts = [Part(f" {word} ", style(state.state)), Part(f" {cut(visible(state.id), 32)} ", "name")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 STATES: dict[str, tuple[str, str]] = {
     "queued": ("…", ""),
+    "prepared": ("◌", ""),
     "starting": ("◌", ""),
     "running": ("●", "good"),
     "done": ("✓", "good"),

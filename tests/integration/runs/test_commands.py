@@ -92,7 +92,7 @@ def test_checkpoint_then_stop(make_run: MakeRun, workspace: Workspace) -> None:
     stopped = json.loads(tunedeck(workspace, "stop", "last", "--json"))
     assert stopped["state"] == "stopped" and stopped["checkpoint_step"] == stopped["step"]
     assert (run.adapter / "adapter_model.safetensors").exists()
-    assert tunedeck(workspace, "stop", "last", status=2) == ""
+    assert tunedeck(workspace, "stop", "last", status=1) == ""
 
     on = json.loads(tunedeck(workspace, "resume", "last", "--json", says="ok    output"))
     assert on["id"] == run.id
