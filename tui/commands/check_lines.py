@@ -23,7 +23,7 @@ def report_lines(report: CheckReport, recipe: Recipe) -> list[str]:
             if report.cached
             else f"({report.seconds['total']:.1f} s with {report.engine})"
         ),
-        f"{plural(report.tokens, 'token')}, {report.trained_tokens:,} trained ({share})",
+        f"to train on, after the cut: {plural(report.tokens, 'token')}, {report.trained_tokens:,} trained ({share})",
     ]
     if len(report.lengths.tokens):
         lines += figure_lines(report, recipe)
@@ -44,6 +44,8 @@ def figure_lines(report: CheckReport, recipe: Recipe) -> list[str]:
     roles = sorted(figures.by_role.items(), key=lambda item: -item[1])
     drawn = plural(sequences, "row" if recipe.data.packing == "none" else "pack")
     lines = [
+        f"all {plural(figures.examples, 'row')} with tokens, before the cut: {plural(figures.tokens, 'token')}, "
+        f"{figures.trained_tokens:,} trained ({figures.trained_share:.0%})",
         "tokens by role: " + ", ".join(f"{visible(name)} {count:,} ({count / figures.tokens:.0%})" for name, count in roles),
         "tokens per row: " + _quantiles(figures.quantiles),
         "trained per row: " + _quantiles(figures.trained_quantiles),
@@ -57,7 +59,7 @@ def figure_lines(report: CheckReport, recipe: Recipe) -> list[str]:
         "packs, filled: " + ", ".join(f"{name} {plural(cut.packs[name], 'pack')}, {share:.0%}" for name, share in cut.packing_fill.items()),
         f"steps: {recipe.steps(sequences):,}, {recipe.steps_per_epoch(sequences):,} per epoch of {drawn}",
     ]  # fmt: skip
-    return lines if roles else lines[1:]
+    return lines if roles else [lines[0], *lines[2:]]
 
 
 def _quantiles(values: dict[str, int]) -> str:

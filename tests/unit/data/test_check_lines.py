@@ -28,25 +28,26 @@ def report(*findings: Finding) -> CheckReport:
 
 def test_the_figures() -> None:
     lines = report_lines(report(FINDING), RECIPE)
-    assert lines[:6] == [
+    assert lines[:7] == [
         "4 rows: 3 to train on, 0 held out (0.1 s with tokenizers)",
-        "18 tokens, 5 trained (28%)",
+        "to train on, after the cut: 18 tokens, 5 trained (28%)",
+        "all 4 rows with tokens, before the cut: 28 tokens, 8 trained (29%)",
         "tokens by role: assistant 21 (75%), user 7 (25%)",
         "tokens per row: shortest 4, p1 4, p5 4, p25 4, p50 6, p75 8, p95 10, p99 10, longest 10",
         "trained per row: shortest 0, p1 0, p5 0, p25 0, p50 1, p75 3, p95 4, p99 4, longest 4",
         "the tenth of the rows with most trained tokens holds 50% of them",
     ]
-    bars = lines[7:17]
+    bars = lines[8:18]
     assert [line.split()[-1] for line in bars if "◀" not in line] == list("000101101")
     assert bars[6] == f"{7:>9,} {'':<40} 0  ◀ max_length 7"
     assert bars[3].startswith(f"{4:>9,} " + "█" * 40 + " 1")
-    assert lines[18:22] == [
+    assert lines[19:23] == [
         "max_length 7: 2 rows cut, 4 tokens lost, 3 of them trained; 1 row left without a label",
         "padding by micro-batch: 1: 0%, 2: 14%, 4: 14%, 8: 14%, 16: 14%, 32: 14%",
         "packs, filled: bfd 4 packs, 86%, bfd_split 4 packs, 100%, wrapped 4 packs, 100%",
         "steps: 6, 2 per epoch of 3 rows",
     ]
-    assert lines[23:] == [
+    assert lines[24:] == [
         "0 errors, 1 warning, 0 notes",
         "",
         "! warning answer-cut: 1 row",
@@ -74,7 +75,7 @@ def test_a_set_without_tokens_has_no_figures() -> None:
     empty = CheckReport(1, 0, 0, 0, 0, "tokenizers", {"total": 0.1}, (), nothing, ())
     assert report_lines(empty, RECIPE) == [
         "1 row: 0 to train on, 0 held out (0.1 s with tokenizers)",
-        "0 tokens, 0 trained (0%)",
+        "to train on, after the cut: 0 tokens, 0 trained (0%)",
         "",
         "0 errors, 0 warnings, 0 notes",
     ]
