@@ -19,6 +19,7 @@ from core.data.token_bytes import token_bytes_of
 from core.data.tokenizer import load_tokenizer
 from core.data.types import IGNORED
 from core.errors import UsageError
+from core.models.quiet import hush_slow_kernels
 from core.recipe import Recipe
 
 
@@ -87,6 +88,7 @@ def collated(recipe: Recipe, folder: Path, pad_id: int, number: int, epoch: int 
 
     Raises UsageError for a number beyond the last batch.
     """
+    hush_slow_kernels()
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
     data = recipe.data

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from core.data.types import IGNORED
+from core.models.quiet import hush_slow_kernels
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ def pack(rows: Any, strategy: str, max_length: int) -> Any:
     Besides `input_ids`, `labels` and, for bfd and bfd_split, `seq_lengths`, every pack has `row`: the
     source row of each token.
     """
+    hush_slow_kernels()
     from trl import pack_dataset
 
     def with_row_per_token(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:

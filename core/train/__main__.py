@@ -9,6 +9,7 @@ import sys
 import warnings
 from pathlib import Path
 
+from core.models.quiet import hush_slow_kernels
 from core.runs.events import append_event
 from core.runs.folder import Run
 from core.runs.launch import RESUME
@@ -33,8 +34,7 @@ def main(arguments: list[str]) -> int:
 
 def _quieten() -> None:
     """Keep out of the log what libraries say at every start and nobody can act on."""
-    # A faster kernel for 4-bit weights on some CPUs is not installed; the slower one is as right.
-    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+    hush_slow_kernels()
     # Old and new name mean the same, and only the old one is known to every supported version.
     warnings.filterwarnings("ignore", message=r".*gradient_checkpointing.* is deprecated")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,24 @@ def test_prepare_prints_the_documented_json(data: Path, tmp_path: Path) -> None:
     )
     assert again["cached"] is True
     assert again["tokens"] == document["tokens"]
+
+
+def test_prepare_ends_with_what_it_knows(tmp_path: Path) -> None:
+    source = tmp_path / "rows.jsonl"
+    rows = [CHAT, {}, {"messages": [{"role": "user"}]}, {"messages": [{"role": "user", "content": "Hi"}]}]
+    source.write_text("\n".join(map(json.dumps, rows)))
+    lines = run(
+        "prepare", "--data", source, "--set", "data.eval_fraction=0.0", "--out", tmp_path / "out"
+    ).splitlines()
+    assert lines[0].startswith("1 of 4 rows to train on")
+    assert lines[-1] == "2 errors, 1 warning in preparing; tunedeck check looks at every row for more"
+
+
+def test_a_batch_is_shown_without_words_of_libraries(data: Path) -> None:
+    logger = logging.getLogger("bitsandbytes.backends.cpu.ops")
+    logger.setLevel(logging.NOTSET)
+    run("show", "--data", data, "--set", "data.eval_fraction=0.0", "--batch", "0")
+    assert not logger.isEnabledFor(logging.WARNING)
 
 
 def test_a_batch_holds_the_tensors_of_the_trainer(data: Path) -> None:
