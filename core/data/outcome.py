@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from core.data.rowpass import Outcome
-from core.data.types import Finding, Severity
+from core.data.types import Finding
 
 _FIXES = {
     "template-refuses": "mend these rows, or choose another template in data.template",
@@ -18,7 +18,6 @@ _FIXES = {
     "preference-rows": "keep the chosen answer as a conversation",
     "lone-surrogate": "mend the text of these rows",
 }
-_SEVERITIES: dict[str, Severity] = {"no-trained-token": "warning", "preference-rows": "error"}
 
 _CAUSES_NAMED = 8
 
@@ -29,7 +28,7 @@ def findings_of(outcome: Outcome, max_length: int) -> tuple[Finding, ...]:
     for code, where in outcome.problems.items():
         fix = _FIXES.get(code, "mend or remove the rows; the others are used")
         for cause, rows in _by_cause(where):
-            found.append(Finding(code, _SEVERITIES.get(code, "error"), rows, f"not trained: {cause}", fix))
+            found.append(Finding(code, "error", rows, f"not trained: {cause}", fix))
     if outcome.cut:
         found.append(
             Finding(

@@ -99,7 +99,7 @@ def test_prepare_ends_with_what_it_knows(tmp_path: Path) -> None:
         "prepare", "--data", source, "--set", "data.eval_fraction=0.0", "--out", tmp_path / "out"
     ).splitlines()
     assert lines[0].startswith("1 of 4 rows to train on")
-    assert lines[-1] == "2 errors, 1 warning in preparing; tunedeck check looks at every row for more"
+    assert lines[-1] == "3 errors, 0 warnings in preparing; tunedeck check looks at every row for more"
 
 
 def test_a_batch_is_shown_without_words_of_libraries(data: Path) -> None:
