@@ -9,6 +9,7 @@ import pytest
 
 from core.memory.cards import prices_file
 from core.memory.devices import Device
+from core.runs.evidence import Measured
 from tests.tui.test_shell import settled, toasts, until
 from tests.unit.memory.shapes import LLAMA_3_8B
 from tui.plan.lists import Knobs, View
@@ -300,3 +301,31 @@ def test_pictures_of_eight_devices(
         await settled(pilot)
 
     assert snap_compare(app, terminal_size=size, run_before=ready)
+
+
+async def test_before_the_first_reading_no_device_is_made_up(tmp_path: Path, make_app, monkeypatch) -> None:
+    monkeypatch.setattr("tui.plan.panel.DeviceWatcher", Readings)
+    monkeypatch.setattr(Readings, "devices", ())
+    write_recipe(tmp_path)
+    app = make_app(start="plan")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "reading the devices" in line(app, "headline"))
+        assert app.panel.plan is None
+
+
+async def test_the_speed_of_an_earlier_run_is_looked_up_on_the_device_that_was_read(
+    tmp_path: Path, make_app, card, monkeypatch
+) -> None:
+    asked: list[str] = []
+
+    def speed(_workspace, _recipe, device: str) -> Measured:
+        asked.append(device)
+        return Measured(1234.0, "an-earlier-run")
+
+    monkeypatch.setattr("tui.plan.panel.earlier_speed", speed)
+    write_recipe(tmp_path)
+    app = make_app(start="plan")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await priced(pilot)
+        await until(pilot, lambda: app.panel._speed is not None)
+        assert asked == [app.panel.plan.room.name] and asked != [""]

@@ -23,7 +23,6 @@ class Found(Message, bubble=False):
         lengths: Lengths | None,
         folder: Path | None,
         problem: str,
-        speed: Measured | None = None,
     ) -> None:
         super().__init__()
         self.recipe = recipe
@@ -31,6 +30,14 @@ class Found(Message, bubble=False):
         self.lengths = lengths
         self.folder = folder
         self.problem = problem
+
+
+class Paced(Message, bubble=False):
+    """The speed of an earlier run of such a recipe on that device; None where there is none."""
+
+    def __init__(self, key: tuple[str, ...], speed: Measured | None) -> None:
+        super().__init__()
+        self.key = key
         self.speed = speed
 
 

@@ -33,7 +33,7 @@ from tui.deck import Deck
 from tui.messages import JobFailed, JobProgress, JobResult, RecipeChanged
 from tui.panel import Command, Panel
 from tui.plan import shown
-from tui.plan.found import Found, Rented
+from tui.plan.found import Found, Paced, Rented
 from tui.plan.knobs import Knob
 from tui.plan.lists import Knobs, View
 from tui.plan.views import VIEWS, Seen, lines_of
@@ -91,6 +91,7 @@ class PlanPanel(Panel):
         self._tracing = 0
         self._traced = ""
         self._speed: Measured | None = None
+        self._paced: tuple[str, ...] = ()  # what the speed was asked for
         self._watcher = DeviceWatcher()
         self._timer: Timer | None = None
 
@@ -146,9 +147,7 @@ class PlanPanel(Panel):
         except TunedeckError as error:
             self.post_message(Found(recipe, None, None, None, str(error).splitlines()[0]))
         else:
-            room = fullest(self._rooms or self._rooms_of(self._watcher.devices))
-            speed = earlier_speed(self.deck.workspace, recipe, room.name)
-            self.post_message(Found(recipe, architecture, lengths, files.folder, "", speed))
+            self.post_message(Found(recipe, architecture, lengths, files.folder, ""))
 
     def on_found(self, message: Found) -> None:
         if message.recipe.model != self.deck.recipe.model or message.recipe.data != self.deck.recipe.data:
@@ -158,7 +157,7 @@ class PlanPanel(Panel):
             message.lengths,
             message.folder,
         )
-        self.problem, self._speed = message.problem, message.speed
+        self.problem = message.problem
         self._look()
         self._price()
 
@@ -202,6 +201,10 @@ class PlanPanel(Panel):
         self._rooms = (
             self._rooms_of(self._watcher.devices) or self._rooms
         )  # the recipe may name other devices
+        if not self._rooms:
+            self._draw()  # which device it would be is not known before the first reading
+            return
+        self._pace()
         subject = self._case()
         try:
             self.plan = subject.plan(self.deck.recipe)
@@ -215,6 +218,26 @@ class PlanPanel(Panel):
         self._draw()
         self.refresh_bindings()
 
+    def _pace(self) -> None:
+        """Ask for an earlier speed when another one would count: another model, method or device."""
+        recipe = self.deck.recipe
+        key = (
+            recipe.model.source, recipe.tuner.method, recipe.model.quantization, fullest(self._rooms).name,
+        )  # fmt: skip
+        if key != self._paced:
+            self._paced, self._speed = key, None
+            self._find_speed(recipe, key)
+
+    @work(thread=True, exclusive=True, exit_on_error=False, group="speed")
+    def _find_speed(self, recipe: Recipe, key: tuple[str, ...]) -> None:
+        """The runs of the workspace, read away from the screen."""
+        self.post_message(Paced(key, earlier_speed(self.deck.workspace, recipe, key[-1])))
+
+    def on_paced(self, message: Paced) -> None:
+        if message.key == self._paced:
+            self._speed = message.speed
+            self._draw()
+
     # Drawing
 
     def _draw(self) -> None:
@@ -223,7 +246,8 @@ class PlanPanel(Panel):
             return
         top = [self.query_one(name, Bar) for name in ("#headline", "#device", "#legend", "#status")]
         if self.plan is None:
-            top[0].put(0, shown.no_plan(visible(self.problem)))
+            waits = self._architecture is not None and not self._rooms
+            top[0].put(0, shown.no_plan(visible(self.problem), "devices" if waits else "model"))
             for bar in top[1:]:
                 bar.put(0, [])
             self.query_one(View).tell([])

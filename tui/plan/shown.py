@@ -71,11 +71,11 @@ def count_of(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
 
 
-def no_plan(problem: str) -> list[Part]:
+def no_plan(problem: str, reads: str = "model") -> list[Part]:
     """The headline without a plan: why there is none, or that the model is being read."""
     if problem:
         return [Part(f" no plan: {problem}", "bad")]
-    return [Part(" reading the model ...", "muted")]
+    return [Part(f" reading the {reads} ...", "muted")]
 
 
 def status(view: str, views: Sequence[str], traced: str, note: str) -> list[Part]:
