@@ -145,7 +145,12 @@ def _end_of_backward(
     share = shard(setting, "gradients")
     table = round(elements * size * upcast(setting) / share)
     text = f"{elements:,} x {size} B" + (f" / {share} ranks" if share > 1 else "")
-    if architecture.tied and setting.trains_base:
+    if setting.gradients_survive:
+        # The new gradients of the embedding, two where it is the head too, beside the one they are added to.
+        new = 2 if architecture.tied and setting.trains_base else 1
+        last = [gradients, Figure("gradients", new * table, f"{new} x embedding {text}, to be added", TRACED)]
+        first = [gradients]
+    elif architecture.tied and setting.trains_base:
         last = [gradients, Figure("gradients", table, f"tied embedding {text}, beside the head's", TRACED)]
         first = [gradients]
     else:

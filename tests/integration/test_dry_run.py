@@ -195,8 +195,9 @@ def test_an_8b_lora_at_2048_tokens_takes_seconds_and_little_memory(tmp_path: Pat
     assert figures["peak"] == pytest.approx(18_006_796_552, rel=0.02)
 
 
-def test_gradients_that_survive_and_casts_that_are_cached_meet_at_the_end_of_the_forward(
-    tmp_path: Path,
+@pytest.mark.parametrize(("mixed", "phase"), [(True, "loss"), (False, "end_bwd")])
+def test_surviving_gradients_beside_cached_casts_and_beside_the_new_ones(
+    tmp_path: Path, mixed: bool, phase: str
 ) -> None:
     from core.train.dry_run import dry_run
 
@@ -206,11 +207,11 @@ def test_gradients_that_survive_and_casts_that_are_cached_meet_at_the_end_of_the
         "",
         [
             "data.max_length=256", "training.micro_batch=1", "training.accumulation=4", "data.eval_fraction=0",
-            "tuner.method=full", "model.dtype=float32", "training.extra.bf16=true",
+            "tuner.method=full", "model.dtype=float32", f"training.extra.bf16={str(mixed).lower()}",
         ],
     )  # fmt: skip
     made = plan(one, read_architecture(config), lengths, room=Room("cuda"))
     workspace = sum(item.bytes for item in made.static if item.category == "cuBLAS workspace")
     traced = dry_run(one, tmp_path, lengths)
-    assert made.to_json()["peak_phase"] == "loss"
+    assert made.to_json()["peak_phase"] == phase
     assert made.peak_allocated_bytes - workspace == pytest.approx(traced["peak_allocated_bytes"], rel=0.01)
