@@ -94,7 +94,7 @@ def grow_named(*, named: str, root: Path, tokens: list[str], out: str, progress:
     from core.workspace import Workspace
 
     model = locate(named, "main", Workspace(root))
-    progress(f"adding {len(tokens)} tokens")
+    progress(f"adding {len(tokens)} {'token' if len(tokens) == 1 else 'tokens'}")
     return grow(model.folder, tokens, (root / Path(out).expanduser()).absolute())
 
 

@@ -122,13 +122,13 @@ def gib(count: int | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds as a person says them: 42 s, 5 min, 3 h 10 min, 2 d 4 h."""
+    """Seconds as a person says them: 42 s, 5 min 07 s, 3 h 10 min, 2 d 4 h."""
     if seconds is None:
         return "-"
     whole = max(int(seconds), 0)
-    if whole < 90:
+    if whole < 60:
         return f"{whole} s"
     minutes, hours, days = whole // 60 % 60, whole // 3600 % 24, whole // 86400
     if days:
         return f"{days} d {hours} h"
-    return f"{hours} h {minutes} min" if whole >= 3600 else f"{whole // 60} min"
+    return f"{hours} h {minutes} min" if whole >= 3600 else f"{minutes} min {whole % 60:02} s"
