@@ -84,7 +84,7 @@ def _decide(listed: Preflight, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise TunedeckError(
-            f"not started: {len(warnings)} {"warning" if len(warnings) == 1 else "warnings"} above, and nobody to ask",
+            f"not started: {len(warnings)} {'warning' if len(warnings) == 1 else 'warnings'} above, and nobody to ask",
             fix="--yes starts in spite of warnings",
             exit_code=EXIT_FAILED,
         )
