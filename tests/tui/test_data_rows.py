@@ -166,3 +166,24 @@ async def test_streamed_rows_are_not_downloaded_unasked(app, monkeypatch: pytest
         await pilot.press("ctrl+r")
         await until(pilot, lambda: app.panel.rows.report)
         assert len(checks) == 1
+
+
+async def test_a_row_that_came_before_its_view_had_its_height_is_centred_again(app) -> None:
+    async with app.run_test(size=(120, 40)) as pilot:
+        await drawn(pilot)
+        await pilot.press("colon", *"13", "enter")
+        await until(pilot, lambda: app.panel.rows.row.row == 13)
+        tokens = app.panel.rows.query_one(TokenView)
+        first = tokens.render_line(0).text
+        for moved in (False, True):
+            if moved:
+                tokens.focus()
+                await pilot.press("end")  # from now on the place is the person's
+                first = tokens.render_line(tokens.size.height - 3).text
+            tokens.styles.height = 3
+            await until(pilot, lambda: tokens.size.height == 3)
+            assert tokens.render_line(0).text == first if moved else tokens.render_line(0).text != first
+            tokens.styles.height = "1fr"
+            await until(pilot, lambda: tokens.size.height > 10)
+            if not moved:
+                assert tokens.render_line(0).text == first

@@ -69,6 +69,7 @@ class TokenView(TokenStyled, can_focus=True):
         self._empty = ""
         self._shown: np.ndarray = np.zeros(0, dtype=np.int64)
         self._top = 0
+        self._moved = False  # whether the cursor was moved since the row was shown
 
     def show(self, tokens: Tokens, kept: int, special: frozenset[int], *, empty: str = "") -> None:
         """Show a row's tokens, the cursor on the first trained one; `empty` is said where there are none."""
@@ -76,6 +77,7 @@ class TokenView(TokenStyled, can_focus=True):
         self.tokens, self.kept, self._special, self._empty = tokens, kept, special, empty
         if not same:
             self.cursor = _first(tokens.trained) or 0
+            self._moved = False
         self._lay_out()
         if not same:
             self._centre()
@@ -137,6 +139,7 @@ class TokenView(TokenStyled, can_focus=True):
     def _move(self, index: int) -> None:
         """Put the cursor on a token and repaint the lines that change."""
         before, self.cursor = self.cursor, index
+        self._moved = True
         top = self._top
         self._keep_in_view()
         if self._top != top:
@@ -162,6 +165,8 @@ class TokenView(TokenStyled, can_focus=True):
 
     def on_resize(self) -> None:
         self._lay_out()
+        if not self._moved:  # a row may come before the view has its final height
+            self._centre()
 
     def _lay_out(self) -> None:
         tokens = self.tokens
