@@ -11,6 +11,7 @@ from core.memory.setting import Lengths, Setting, resolve
 from core.memory.stack import installed_stack
 from core.models.architecture import Architecture
 from core.models.architecture_of import read_architecture, read_config, with_vocabulary
+from core.models.targets import one_table
 from core.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -85,7 +86,9 @@ def adapted_model(model: Any, recipe: Recipe, architecture: Architecture) -> Any
     from peft import get_peft_model
 
     model.requires_grad_(False)
-    model = get_peft_model(model, config, low_cpu_mem_usage=model.device.type == "meta")
+    # On "meta" PEFT does not tie the copies of a table that embedding and head share; the trainer's PEFT does.
+    shared = one_table(architecture, recipe.tuner.modules_to_save)
+    model = get_peft_model(model, config, low_cpu_mem_usage=model.device.type == "meta" and not shared)
     if recipe.model.quantization != "none":
         for name, parameter in model.named_parameters():
             if parameter.requires_grad and "lora_magnitude_vector" not in name:

@@ -63,6 +63,7 @@ def subject_of(one: Recipe, config: dict[str, Any], device: Any = "cpu") -> Any:
         ("tuner.dropout=0.0", "training.gradient_checkpointing=false"),
         ("tuner.dropout=0.1", "training.accumulation=2"),
         ("tuner.method=freeze", "tuner.train_last_layers=1"),
+        ('tuner.modules_to_save=["lm_head"]', "tuner.dropout=0.0"),  # one copy of the one table
     ],
 )
 def test_fake_tensors_hold_what_real_ones_hold_to_the_byte(changes: tuple[str, ...]) -> None:
@@ -121,8 +122,9 @@ def test_formulas_follow_the_dry_run_on_a_cpu(tmp_path: Path, vocabulary: int) -
     assert sum(traced["phases"]["step"].values()) == pytest.approx(step.bytes, rel=0.01)
 
 
-def test_modules_saved_whole_are_traced_and_planned_alike(tmp_path: Path) -> None:
-    row = compare(tmp_path, "llama", "lora + saved head", "sdpa", True)
+@pytest.mark.parametrize("family", ["llama", "qwen2"])  # a head of its own, and one tied to the embedding
+def test_modules_saved_whole_are_traced_and_planned_alike(tmp_path: Path, family: str) -> None:
+    row = compare(tmp_path, family, "lora + saved head", "sdpa", True)
     assert row.traced_phase == row.planned_phase == "loss"
     assert abs(row.peak_error) < 0.01
 

@@ -168,22 +168,46 @@ async def test_streamed_rows_are_not_downloaded_unasked(app, monkeypatch: pytest
         assert len(checks) == 1
 
 
-async def test_a_row_that_came_before_its_view_had_its_height_is_centred_again(app) -> None:
+async def test_a_row_is_centred_again_when_its_view_gets_another_height(app) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
-        await drawn(pilot)
-        await pilot.press("colon", *"13", "enter")
-        await until(pilot, lambda: app.panel.rows.row.row == 13)
-        tokens = app.panel.rows.query_one(TokenView)
-        first = tokens.render_line(0).text
-        for moved in (False, True):
-            if moved:
-                tokens.focus()
-                await pilot.press("end")  # from now on the place is the person's
-                first = tokens.render_line(tokens.size.height - 3).text
-            tokens.styles.height = 3
-            await until(pilot, lambda: tokens.size.height == 3)
-            assert tokens.render_line(0).text == first if moved else tokens.render_line(0).text != first
-            tokens.styles.height = "1fr"
-            await until(pilot, lambda: tokens.size.height > 10)
-            if not moved:
-                assert tokens.render_line(0).text == first
+        tokens = await _long_row(pilot)
+        assert tokens.render_line(0).text.strip() == "▏<|im_start|>▕user⏎"
+        await _with_height(pilot, tokens, 3)
+        assert _line_of_cursor(tokens) == 1 == tokens.size.height // 2
+        await _with_height(pilot, tokens, 12)
+        assert tokens.render_line(0).text.strip() == "▏<|im_start|>▕user⏎"
+
+
+async def test_where_a_person_went_stays_in_view_and_is_not_centred(app) -> None:
+    async with app.run_test(size=(120, 40)) as pilot:
+        tokens = await _long_row(pilot)
+        tokens.focus()
+        await pilot.press("down", "down", "down")
+        await _with_height(pilot, tokens, 3)
+        assert _line_of_cursor(tokens) == 2  # the last line of three; centred it would be the middle one
+
+
+async def _long_row(pilot: Any) -> TokenView:
+    """Row 13, whose first trained token is in its third line."""
+    await drawn(pilot)
+    await pilot.press("colon", *"13", "enter")
+    await until(pilot, lambda: pilot.app.panel.rows.row.row == 13)
+    return pilot.app.panel.rows.query_one(TokenView)
+
+
+async def _with_height(pilot: Any, tokens: TokenView, lines: int) -> None:
+    tokens.styles.height = lines
+    await until(pilot, lambda: tokens.size.height == lines)
+    await pilot.pause()
+
+
+def _line_of_cursor(tokens: TokenView) -> int:
+    """The line on screen with the cursor's ground."""
+    ground = tokens.style_of("trained", "cursor").bgcolor
+    marked = [
+        y
+        for y in range(tokens.size.height)
+        if any(piece.style and piece.style.bgcolor == ground for piece in tokens.render_line(y))
+    ]
+    assert len(marked) == 1
+    return marked[0]
