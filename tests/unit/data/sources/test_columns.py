@@ -126,6 +126,7 @@ def test_the_reader_a_file_gets(tmp_path: Path, name: str, content: bytes, reade
         ('{"a": "ä"}'.encode("utf-16"), "text in UTF-16"),
         (bytes(range(256)) * 4, "a binary file, not rows"),
     ],
+    ids=["gzip", "zip", "utf-16", "binary"],  # a gzip archive holds the time: as a name it differs by worker
 )
 def test_what_is_no_text_is_refused(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "a.jsonl").write_bytes(content)
