@@ -138,8 +138,8 @@ def slurm(job: Job) -> dict[str, str]:
 #SBATCH --signal=TERM@{GRACE_SECONDS}
 # sbatch launch/slurm.sh: a job that is taken away writes a checkpoint, and goes on from it when it is requeued.
 set -euo pipefail
-MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
-export MASTER_ADDR MASTER_PORT=$((10000 + SLURM_JOB_ID % 50000))
+hosts=$(scontrol show hostnames "$SLURM_JOB_NODELIST")
+export MASTER_ADDR="${{hosts%%$'\\n'*}}" MASTER_PORT=$((10000 + SLURM_JOB_ID % 50000))
 srun --kill-on-bad-exit=1 bash -c 'NODE_RANK=$SLURM_NODEID exec bash "$0"' {script}
 """
     return {"slurm.sh": text}
